@@ -24,6 +24,7 @@ from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.history import History
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.state import Mark, State
+from dragon.protocol.target_checks import HttpCheck, default_timeout_ms
 
 GENESIS = 1_732_522_000
 # Hash of the node list of `simulation.World`, whose sequencer has one node with a known key.
@@ -95,7 +96,12 @@ def make_members(
             )
         ),
         targets=tuple(
-            Target(f"target_{i}", f"http://target-{i}:80") for i in range(1, targets + 1)
+            Target(
+                f"target_{i}",
+                f"http://target-{i}:80",
+                HttpCheck(timeout_ms=default_timeout_ms(round_seconds)),
+            )
+            for i in range(1, targets + 1)
         ),
         aggregators=tuple(
             Aggregator(f"http://aggregator-{rank}:{5100 + rank}", rank)

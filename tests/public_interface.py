@@ -92,7 +92,7 @@ def _write_files(folder: Path, world: StreamWorld, stream: Any) -> None:
 
 def _downtime(world: StreamWorld) -> Any:
     begin = world.committee.rounds.genesis
-    claim = DowntimeClaim("operator_2", begin, begin + 100, 35, 0, 4, bytes(32))
+    claim = DowntimeClaim("operator_2", begin, begin + 100, 35, 0, 0, 4, bytes(32))
     return world.members.certify(claim, world.operators[:3]).to_json()
 
 

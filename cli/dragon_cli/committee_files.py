@@ -78,10 +78,13 @@ def print_committee(committee: Committee) -> None:
         console.print(f"  operator  {operator.id}  {operator.url}")
     for expert in committee.experts:
         console.print(f"  expert    {expert.id}")
+    for owner in committee.owners:
+        console.print(f"  owner     {owner.id}")
     for target in committee.targets:
         console.print(f"  target    {target.id}  {target.url}")
     for each in committee.aggregators:
         console.print(f"  aggregator {each.url} (rank {each.rank})")
+    console.print(f"  notice    {committee.maintenance_notice} s before maintenance")
     members = len(committee.operators)
     rules = ", ".join(f"{kind} {committee.quorum(kind)}" for kind in committee.quorum_rules)
     console.print(f"  quorums   of {members}: {rules}")

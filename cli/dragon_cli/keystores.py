@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,9 @@ from typing import Final
 from dragon.encoding import Json, Members, from_hex, parse, to_hex
 from dragon.errors import KeystoreError, NotEnoughMemory
 from dragon.protocol import bls
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Keyed
+from dragon.protocol.committee_file import heartbeat_key
+from dragon.protocol.member import Role
 from dragon.storage import keystore
 from dragon_cli.errors import KeystoreRefused, NotAMember
 
@@ -81,10 +84,19 @@ def unlock(keystore_file: Path, password_file: Path) -> bls.SecretKey:
 
 
 def find(key: bls.PublicKey, committee: Committee) -> tuple[str, str]:
-    """Return role (operator or expert) and id of the member with this key. Raises NotAMember."""
-    for role, members in (("operator", committee.operators), ("expert", committee.experts)):
-        for member in members:
-            if member.public_key == key:
-                return role, member.id
+    """Return role and id of the member, or target with heartbeats, that has this key.
+
+    Raises NotAMember.
+    """
+    for role, member in _by_role(committee):
+        if member.public_key == key:
+            return role, member.id
     message = f"No member of the committee {committee.name} has this key."
     raise NotAMember(message, public_key=to_hex(key.raw))
+
+
+def _by_role(committee: Committee) -> Iterator[tuple[Role, Keyed]]:
+    yield from ((Role.OPERATOR, each) for each in committee.operators)
+    yield from ((Role.EXPERT, each) for each in committee.experts)
+    yield from ((Role.OWNER, each) for each in committee.owners)
+    yield from ((Role.TARGET, each) for each in map(heartbeat_key, committee.targets) if each)

@@ -128,6 +128,14 @@ class RecycledKey(InvalidCommittee):
     """The committee lists a key that had gone, or that was listed for another id."""
 
 
+class UnknownOwner(InvalidCommittee):
+    """The owner of a target is not listed as an operator, expert or owner."""
+
+
+class InvalidTimeout(InvalidCommittee):
+    """The timeout of a target's check does not fit into the rounds."""
+
+
 class ForgedMember(InvalidCommittee):
     """The member file is not signed with its own key."""
 
@@ -254,6 +262,10 @@ class NotSettled(NotApplicable):
 
 class BeforeSeat(NotApplicable):
     """The event's timestamp is before the committee took its seat."""
+
+
+class NoOwner(NotApplicable):
+    """The committee lists nobody who could announce the target's maintenance."""
 
 
 class NotNextEpoch(NotApplicable):

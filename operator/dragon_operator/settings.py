@@ -134,7 +134,7 @@ def _check_operator(operator: str, committee: Committee) -> None:
         check_id(operator, member="OPERATOR_ID")
     except InvalidId as error:
         raise SettingsError(f"{error}; it is {operator!a}", setting="OPERATOR_ID") from None
-    others = {each.id for each in committee.targets} | {each.id for each in committee.experts}
+    others = {*committee.members, *committee.targets_by_id} - {*committee.keys}
     if operator in others:
         message = f"the committee lists {operator}, but not as an operator"
         raise SettingsError(message, setting="OPERATOR_ID")

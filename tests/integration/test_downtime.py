@@ -260,7 +260,7 @@ def test_a_downtime_certificate_is_not_an_event(world: World) -> None:
 def test_a_downtime_certificate_with_one_changed_member_is_refused(
     world: World, changes: dict[str, object], refusal: type[errors.CertificateError]
 ) -> None:
-    claim = DowntimeClaim("operator_2", 100, 200, 50, 0, 5, b"\x01" * 32)
+    claim = DowntimeClaim("operator_2", 100, 200, 50, 0, 0, 5, b"\x01" * 32)
     genuine = world.members.certify(claim, ("operator_1", "operator_2", "operator_3"))
     genuine.verify(world.committee)
 
@@ -286,7 +286,7 @@ def test_a_downtime_certificate_with_one_changed_member_is_refused(
 def test_impossible_totals_are_refused(
     world: World, changes: dict[str, int], refusal: type[errors.InvalidEncoding]
 ) -> None:
-    claim = DowntimeClaim("operator_2", 100, 200, 50, 0, 5, b"\x01" * 32)
+    claim = DowntimeClaim("operator_2", 100, 200, 50, 0, 0, 5, b"\x01" * 32)
     genuine = world.members.certify(claim, ("operator_1", "operator_2", "operator_3"))
 
     with pytest.raises(refusal):

@@ -34,23 +34,33 @@ def key() -> None:
 @home_option
 @click.option("--expert", is_flag=True, help="Make the key of an expert, who has no URL.")
 @click.option(
+    "--owner", is_flag=True, help="Make the key of an owner, who announces targets' maintenance."
+)
+@click.option("--heartbeat", is_flag=True, help="Make the key with which a target signs beats.")
+@click.option(
     "--rotate", is_flag=True, help="Make the next key of ID; the present one stays beside it."
 )
 @json_option
 def new(
-    member_id: str, url: str | None, home: Path, expert: bool, rotate: bool, as_json: bool
+    member_id: str,
+    url: str | None,
+    home: Path,
+    expert: bool,
+    owner: bool,
+    heartbeat: bool,
+    rotate: bool,
+    as_json: bool,
 ) -> None:
     """Make a key for ID, and the member file by which the others list it.
 
     URL is where an operator is reached; with `--rotate` it stays the same unless it is given. Only
     the member file leaves this host: send it to the person who assembles the committee.
     """
-    fleet = Home(home)
-    if rotate and url is None and not expert:
+    fleet, role = Home(home), _role(expert=expert, owner=owner, heartbeat=heartbeat)
+    if rotate and url is None and role is Role.OPERATOR:
         url = _present_url(fleet, member_id)
-    if expert is (url is not None):
-        raise click.UsageError("An operator needs a URL, and an expert has none.")
-    role = Role.EXPERT if expert else Role.OPERATOR
+    if (role is Role.OPERATOR) is (url is None):
+        raise click.UsageError("An operator needs a URL, and the other roles have none.")
     made = new_member(fleet, role, member_id, url, rotate=rotate)
     if url and _needs_certificate(fleet, member_id, url):
         # Imported here because no other key needs the library that it loads.
@@ -75,6 +85,15 @@ def new(
             f"`{plain(command)}` starts it: it follows the log, and signs nothing until a "
             "committee lists it."
         )
+
+
+def _role(*, expert: bool, owner: bool, heartbeat: bool) -> Role:
+    """Return the role that the options name. Raises UsageError: they name several."""
+    named = {Role.EXPERT: expert, Role.OWNER: owner, Role.TARGET: heartbeat}
+    chosen = [role for role, is_named in named.items() if is_named]
+    if len(chosen) > 1:
+        raise click.UsageError("Use only one of --expert, --owner and --heartbeat.")
+    return chosen[0] if chosen else Role.OPERATOR
 
 
 def _needs_certificate(home: Home, member_id: str, url: str) -> bool:

@@ -98,7 +98,7 @@ def _finish_rotation(home: Home, member_id: str) -> None:
         return
     key = Sheet.read(keystore.read_private(following)).public_key
     committee = home.committee()
-    listed = {**committee.keys, **committee.expert_keys}.get(member_id)
+    listed = {each.id: each.public_key for each in committee.keyed}.get(member_id)
     if listed is None or to_hex(listed.raw) != key:
         return
     folder = home.keystore(member_id).parent

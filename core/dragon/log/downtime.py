@@ -80,4 +80,12 @@ def claim_at(log: Log, node_id: str, interval: Interval, *, size: int) -> Downti
     """
     root = log.head(size).root
     found = log.totals(size, node_id, interval)
-    return DowntimeClaim(node_id, *interval, found.seconds_down, found.seconds_unknown, size, root)
+    return DowntimeClaim(
+        node_id,
+        *interval,
+        found.seconds_down,
+        found.seconds_maintenance,
+        found.seconds_unknown,
+        size,
+        root,
+    )

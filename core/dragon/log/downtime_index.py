@@ -18,10 +18,11 @@ from dragon.protocol.state import History, Mark, State, Transition
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Seconds of an interval; the other seconds are certified up."""
+    """Seconds of an interval; those that are neither down nor unknown are certified up."""
 
     seconds_down: int
     seconds_unknown: int
+    seconds_maintenance: int = 0  # those of `seconds_down` that lie in announced maintenance
 
 
 class DowntimeIndex:

@@ -22,19 +22,24 @@ from dragon.protocol.committee_file import (
     UNSEALED,
     Aggregator,
     Expert,
+    Keyed,
     Operator,
+    Owner,
     Sealed,
     Sequencer,
     Target,
     decode_aggregator,
     decode_expert,
     decode_operator,
+    decode_owner,
     decode_sealed,
     decode_sequencer,
     decode_target,
     encode_keyed,
     encode_sealed,
     encode_sequencer,
+    encode_target,
+    heartbeat_key,
 )
 from dragon.protocol.committee_rules import MAX_BATCH_BYTES
 from dragon.protocol.quorums import (
@@ -48,6 +53,7 @@ from dragon.protocol.quorums import (
 from dragon.protocol.rounds import Rounds
 
 __all__ = [
+    "DEFAULT_MAINTENANCE_NOTICE",
     "DEFAULT_QUORUMS",
     "MAX_BATCH_BYTES",
     "MAX_EPOCH",
@@ -59,7 +65,9 @@ __all__ = [
     "Aggregator",
     "Committee",
     "Expert",
+    "Keyed",
     "Operator",
+    "Owner",
     "QuorumRule",
     "Sealed",
     "Seated",
@@ -73,6 +81,8 @@ __all__ = [
 
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_EPOCH: Final = 4095
+DEFAULT_MAINTENANCE_NOTICE: Final = 3600  # seconds
+MAX_MAINTENANCE_NOTICE: Final = 604_800  # seconds, a week
 SHORT_ID_BYTES: Final = 20
 
 
@@ -99,6 +109,9 @@ class Committee:
     network: bytes = NO_COMMITTEE  # id of the committee of epoch 0; see `network_id`
     previous: bytes = NO_COMMITTEE  # id of the committee of the epoch before
     sealed: Sealed = UNSEALED  # the log when `previous` took its seat
+    owners: tuple[Owner, ...] = ()
+    # Seconds by which maintenance has to be announced before it begins.
+    maintenance_notice: int = DEFAULT_MAINTENANCE_NOTICE
 
     @classmethod
     def load(cls, raw: bytes) -> Self:
@@ -124,20 +137,19 @@ class Committee:
         Raises InvalidEncoding; TooLarge: with all defaults stated, the file is too long.
         """
         members = Members(value, "the committee")
+        rounds = _rounds(members)
         committee = cls(
             name=members.text("name", longest=64),
-            rounds=Rounds(
-                members.integer("genesis"),
-                members.integer("round_seconds", least=2, most=3600)
-                if "round_seconds" in members
-                else 5,
-            ),
+            rounds=rounds,
             quorum_rules=decode_rules(members.object("quorum") if "quorum" in members else {}),
             operators=tuple(
                 decode_operator(item) for item in members.list("operators", most=MAX_LISTED)
             ),
             experts=tuple(decode_expert(item) for item in _optional(members, "experts")),
-            targets=tuple(decode_target(item) for item in _optional(members, "targets")),
+            owners=tuple(decode_owner(item) for item in _optional(members, "owners")),
+            targets=tuple(
+                decode_target(item, rounds.seconds) for item in _optional(members, "targets")
+            ),
             aggregators=tuple(
                 decode_aggregator(item) for item in _optional(members, "aggregators")
             ),
@@ -146,6 +158,7 @@ class Committee:
             network=_committee_id(members, "network"),
             previous=_committee_id(members, "previous"),
             sealed=decode_sealed(members.take("sealed")) if "sealed" in members else UNSEALED,
+            maintenance_notice=_maintenance_notice(members),
         )
         members.end()
         # Other services get the encoded file, which states the defaults that this one may omit.
@@ -171,12 +184,14 @@ class Committee:
             "sealed": encode_sealed(self.sealed),
             "genesis": self.rounds.genesis,
             "round_seconds": self.rounds.seconds,
+            "maintenance_notice": self.maintenance_notice,
             "quorum": dict(self.quorum_rules),
             "operators": [
                 {**encode_keyed(operator), "url": operator.url} for operator in self.operators
             ],
             "experts": [encode_keyed(expert) for expert in self.experts],
-            "targets": [{"id": target.id, "url": target.url} for target in self.targets],
+            "owners": [encode_keyed(owner) for owner in self.owners],
+            "targets": [encode_target(target) for target in self.targets],
             "aggregators": [{"url": each.url, "rank": each.rank} for each in self.aggregators],
             "sequencer": encode_sequencer(self.sequencer),
         }
@@ -206,8 +221,33 @@ class Committee:
         return {expert.id: expert.public_key for expert in self.experts}
 
     @cached_property
+    def members(self) -> Mapping[str, Keyed]:
+        """Operators, experts and owners, by id."""
+        listed: list[Keyed] = [*self.operators, *self.experts, *self.owners]
+        return {each.id: each for each in listed}
+
+    @cached_property
+    def member_keys(self) -> Mapping[str, bls.PublicKey]:
+        """Public keys of operators, experts and owners, by id."""
+        return {each.id: each.public_key for each in self.members.values()}
+
+    @cached_property
+    def targets_by_id(self) -> Mapping[str, Target]:
+        """The targets by id."""
+        return {target.id: target for target in self.targets}
+
+    @cached_property
+    def keyed(self) -> tuple[Keyed, ...]:
+        """All that have a key: the members, and the targets that sign heartbeats."""
+        found = (heartbeat_key(target) for target in self.targets)
+        return (*self.members.values(), *(each for each in found if each is not None))
+
+    @cached_property
     def urls(self) -> Mapping[str, str]:
-        """URLs of all nodes (operators and targets), by id. Only these URLs are probed."""
+        """URLs of all nodes (operators and targets), by id. Only these URLs are probed.
+
+        The URL of a target with heartbeats is empty.
+        """
         nodes: Sequence[Operator | Target] = [*self.operators, *self.targets]
         return {node.id: node.url for node in nodes}
 
@@ -226,6 +266,19 @@ class Committee:
         """Check that the committee lists this node. Raises UnknownNode."""
         if node_id not in self.urls:
             raise errors.UnknownNode(f"the committee lists no node {node_id}", node_id=node_id)
+
+    def speaker(self, node_id: str) -> str:
+        """Return the id of the member that may announce a node's maintenance.
+
+        Raises UnknownNode; NoOwner: a target without an owner.
+        """
+        self.check_node(node_id)
+        if node_id in self.keys:
+            return node_id
+        if not (owner := self.targets_by_id[node_id].owner):
+            message = f"the committee lists no owner of {node_id} who could announce maintenance"
+            raise errors.NoOwner(message, node_id=node_id)
+        return owner
 
     def check(self) -> None:
         """Check keys and rules, cheap checks first. Raises a subclass of InvalidCommittee."""
@@ -248,6 +301,19 @@ def short_id(committee_id: bytes) -> str:
 
 def _committee_id(members: Members, name: str) -> bytes:
     return members.hex(name, size=32) if name in members else NO_COMMITTEE
+
+
+def _rounds(members: Members) -> Rounds:
+    seconds = 5
+    if "round_seconds" in members:
+        seconds = members.integer("round_seconds", least=2, most=3600)
+    return Rounds(members.integer("genesis"), seconds)
+
+
+def _maintenance_notice(members: Members) -> int:
+    if "maintenance_notice" not in members:
+        return DEFAULT_MAINTENANCE_NOTICE
+    return members.integer("maintenance_notice", most=MAX_MAINTENANCE_NOTICE)
 
 
 def _optional(members: Members, name: str) -> list[Json]:

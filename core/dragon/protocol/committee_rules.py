@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from dragon import errors
 from dragon.encoding import MAX_INTEGER, Json, canonical, to_hex
 from dragon.protocol import bls
-from dragon.protocol.committee_file import NO_COMMITTEE, UNSEALED, Expert, Operator
+from dragon.protocol.committee_file import NO_COMMITTEE, UNSEALED, Keyed
 from dragon.protocol.quorums import quorum_of
+from dragon.protocol.target_checks import HeartbeatCheck, timeouts_ms
 
 if TYPE_CHECKING:
     from dragon.protocol.committee import Committee
@@ -31,7 +32,7 @@ def check_all(committees: Iterable[Committee]) -> None:
     proven: set[tuple[bytes, bytes]] = set()
     for committee in committees:
         check_rules(committee)
-        for member in _keyed(committee):
+        for member in committee.keyed:
             if (pair := (member.public_key.raw, member.proof_of_possession)) not in proven:
                 check_possession(member)
                 proven.add(pair)
@@ -40,6 +41,7 @@ def check_all(committees: Iterable[Committee]) -> None:
 def check_rules(committee: Committee) -> None:
     """Check everything except the proofs of possession. Raises a subclass of InvalidCommittee."""
     _check_listed_once(committee)
+    _check_targets(committee)
     _check_quorums(committee)
     _check_place(committee)
     _check_event_size(committee)
@@ -62,7 +64,7 @@ def largest_batch(committee: Committee) -> int:
     return max(map(len, _largest_batches(committee)))
 
 
-def check_possession(member: Operator | Expert) -> None:
+def check_possession(member: Keyed) -> None:
     """Check the proof of possession, to prevent rogue-key attacks. Raises UnprovenKey.
 
     Otherwise a key computed from the other members' keys could sign for all of them.
@@ -76,20 +78,35 @@ def check_possession(member: Operator | Expert) -> None:
         raise errors.UnprovenKey(message, id=member.id)
 
 
-def _keyed(committee: Committee) -> list[Operator | Expert]:
-    return [*committee.operators, *committee.experts]
-
-
 def _check_listed_once(committee: Committee) -> None:
     if (operators := len(committee.operators)) < 3:
         message = f"a committee needs at least 3 operators, this one has {operators}"
         raise errors.TooFewOperators(message)
-    keyed = _keyed(committee)
-    ids = [member.id for member in keyed] + [target.id for target in committee.targets]
+    keyed = committee.keyed
+    members: list[Keyed] = [*committee.operators, *committee.experts, *committee.owners]
+    ids = [member.id for member in members] + [target.id for target in committee.targets]
     _refuse_duplicate("id", ids)
     _refuse_duplicate("aggregator", [aggregator.url for aggregator in committee.aggregators])
     _refuse_duplicate("public key", [to_hex(member.public_key.raw) for member in keyed])
     _refuse_duplicate("node list", [to_hex(each) for each in committee.sequencer.nodes_sha256])
+
+
+def _check_targets(committee: Committee) -> None:
+    allowed = timeouts_ms(committee.rounds.seconds)
+    for target in committee.targets:
+        if target.owner and target.owner not in committee.members:
+            message = (
+                f"the owner of {target.id} must be a listed operator, expert or owner, and "
+                f"{target.owner} is none"
+            )
+            raise errors.UnknownOwner(message, id=target.id, owner=target.owner)
+        check = target.check
+        if not isinstance(check, HeartbeatCheck) and check.timeout_ms not in allowed:
+            message = (
+                f"the timeout of {target.id} must be {allowed[0]} to {allowed[-1]} ms in rounds of "
+                f"{committee.rounds.seconds} s, not {check.timeout_ms} ms"
+            )
+            raise errors.InvalidTimeout(message, id=target.id, timeout_ms=check.timeout_ms)
 
 
 def _check_quorums(committee: Committee) -> None:

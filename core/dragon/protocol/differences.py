@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import Json, to_hex
-from dragon.protocol.committee import Committee
+from dragon.protocol import target_checks
+from dragon.protocol.committee import Committee, Target
 
 QUORUM_FOR: Final = "quorum for "  # how the name of such a difference begins
 KEY_CHARACTERS: Final = 18  # of a public key in a sentence: 0x and 16 digits
@@ -59,7 +60,8 @@ def is_quorum(difference: Difference) -> bool:
 
 def urls(committee: Committee) -> list[str]:
     """Return every URL that services of this committee talk to, in order, each once."""
-    return sorted({*committee.urls.values(), *(each.url for each in committee.aggregators)})
+    nodes = (url for url in committee.urls.values() if url)
+    return sorted({*nodes, *(each.url for each in committee.aggregators)})
 
 
 def _listed(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[Difference]:
@@ -79,7 +81,23 @@ def _experts(committee: Committee) -> dict[str, str]:
 
 
 def _targets(committee: Committee) -> dict[str, str]:
-    return {each.id: each.url for each in committee.targets}
+    return {each.id: _target(each) for each in committee.targets}
+
+
+def _owners(committee: Committee) -> dict[str, str]:
+    return {each.id: f"key {_key(each.public_key.raw)}" for each in committee.owners}
+
+
+def _target(target: Target) -> str:
+    """Return all members of a target's entry in words: somebody has to agree to each of them."""
+    stated = [target.url] if target.url else []
+    stated.append(target_checks.sentence(target.check))
+    stated.append(f"suspected after {target.suspect_after} looks")
+    stated.append(f"recovered after {target.recover_after} looks")
+    if target.private_addresses:
+        stated.append("PRIVATE ADDRESSES ALLOWED")
+    stated.append(f"owner {target.owner}" if target.owner else "no owner")
+    return ", ".join(stated)
 
 
 def _aggregators(committee: Committee) -> dict[str, str]:
@@ -93,6 +111,7 @@ def _node_lists(committee: Committee) -> dict[str, str]:
 _LISTS: Final = {
     "operator": _operators,
     "expert": _experts,
+    "owner": _owners,
     "target": _targets,
     "aggregator": _aggregators,
     "node list": _node_lists,
@@ -103,6 +122,7 @@ def _rules(committee: Committee) -> Iterator[tuple[str, str]]:
     yield "name", committee.name
     yield "genesis", str(committee.rounds.genesis)
     yield "round length", f"{committee.rounds.seconds} s"
+    yield "maintenance notice", f"{committee.maintenance_notice} s"
     for kind, rule in committee.quorum_rules.items():
         needed, of = committee.quorum(kind), len(committee.operators)
         yield f"{QUORUM_FOR}{kind}", f"{needed} of {of} ({rule})"

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from dragon import errors
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import DEFAULT_MAINTENANCE_NOTICE, Committee
 from dragon.protocol.committee_file import (
     NO_COMMITTEE,
     UNSEALED,
     Aggregator,
     Expert,
+    HeartbeatKey,
     Operator,
+    Owner,
     Sequencer,
     Target,
 )
@@ -25,6 +28,9 @@ from dragon.protocol.member import Member
 from dragon.protocol.quorums import DEFAULT_QUORUMS, QuorumRule
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.succession import Known, check_successor
+from dragon.protocol.target_checks import HeartbeatCheck, default_timeout_ms
+
+Listed: TypeAlias = Operator | Expert | Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class Terms:
     quorum_rules: Mapping[str, QuorumRule] = field(default_factory=dict)
     targets: tuple[Target, ...] = ()
     aggregators: tuple[Aggregator, ...] = ()
+    maintenance_notice: int = DEFAULT_MAINTENANCE_NOTICE  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class Change:
     round_seconds: int | None = None
     quorum_rules: Mapping[str, QuorumRule] = field(default_factory=dict)
     threshold_percent: int | None = None
+    maintenance_notice: int | None = None  # seconds
     add_nodes_sha256: tuple[bytes, ...] = ()
     drop_nodes_sha256: frozenset[bytes] = frozenset()
 
@@ -63,18 +71,20 @@ def assemble(members: Iterable[Member], terms: Terms) -> Committee:
 
     Raises InvalidCommittee: a subclass says why; InvalidEncoding: a term is not acceptable.
     """
-    listed = [member.listed() for member in members]
+    listed = _listed(members)
     committee = Committee(
         name=terms.name,
         rounds=Rounds(terms.genesis, terms.round_seconds),
         quorum_rules={**DEFAULT_QUORUMS, **terms.quorum_rules},
         operators=_operators(listed),
         experts=_experts(listed),
+        owners=_owners(listed),
         targets=_by_id(terms.targets),
         aggregators=_by_rank(terms.aggregators),
         sequencer=replace(
             terms.sequencer, nodes_sha256=tuple(sorted(terms.sequencer.nodes_sha256))
         ),
+        maintenance_notice=terms.maintenance_notice,
     )
     return _checked(committee)
 
@@ -145,27 +155,35 @@ def refound(
 def _changed(before: Committee, change: Change) -> Committee:
     """Return a committee with other members and rules. Raises UnknownMember."""
     _check_listed(before, change)
-    members: list[Operator | Expert] = [*before.operators, *before.experts]
+    members: list[Listed] = [*before.operators, *before.experts, *before.owners]
     kept_members = {each.id: each for each in members if each.id not in change.drop}
-    given = {member.id: member.listed() for member in change.members}
+    given = {each.id: each for each in _listed(change.members)}
     listed = (kept_members | given).values()
-    kept_targets = (each for each in before.targets if each.id not in change.drop)
+    rounds = Rounds(before.rounds.genesis, change.round_seconds or before.rounds.seconds)
+    kept = (each for each in before.targets if each.id not in change.drop)
+    kept_targets = (_in_rounds(each, before.rounds, rounds) for each in kept)
     targets = {each.id: each for each in (*kept_targets, *change.targets)}
     kept_aggregators = (each for each in before.aggregators if each.url not in change.drop)
     aggregators = {each.url: each for each in (*kept_aggregators, *change.aggregators)}
     lists = {*before.sequencer.nodes_sha256, *change.add_nodes_sha256} - change.drop_nodes_sha256
     return replace(
         before,
-        rounds=Rounds(before.rounds.genesis, change.round_seconds or before.rounds.seconds),
+        rounds=rounds,
         quorum_rules={**before.quorum_rules, **change.quorum_rules},
         operators=_operators(listed),
         experts=_experts(listed),
+        owners=_owners(listed),
         targets=_by_id(targets.values()),
         aggregators=_by_rank(aggregators.values()),
         sequencer=replace(
             before.sequencer,
             nodes_sha256=tuple(sorted(lists)),
             threshold_percent=change.threshold_percent or before.sequencer.threshold_percent,
+        ),
+        maintenance_notice=(
+            before.maintenance_notice
+            if change.maintenance_notice is None
+            else change.maintenance_notice
         ),
     )
 
@@ -176,8 +194,7 @@ def _checked(committee: Committee) -> Committee:
 
 
 def _check_listed(before: Committee, change: Change) -> None:
-    listed = {each.id for each in before.operators} | {each.id for each in before.experts}
-    listed |= {each.id for each in before.targets}
+    listed = {*before.members, *before.targets_by_id}
     listed |= {each.url for each in before.aggregators}
     if unknown := change.drop - listed:
         message = f"the committee does not list {min(unknown)}, so it cannot be dropped"
@@ -188,13 +205,39 @@ def _check_listed(before: Committee, change: Change) -> None:
         raise errors.UnknownMember(message, member="nodes_sha256")
 
 
-def _operators(listed: Iterable[Operator | Expert]) -> tuple[Operator, ...]:
+def _listed(members: Iterable[Member]) -> list[Listed]:
+    """Return members as a committee lists them. Raises InvalidCommittee: a key of a target."""
+    listed: list[Listed] = []
+    for member in members:
+        if isinstance(found := member.listed(), HeartbeatKey):
+            message = f"the member file of {member.id} is that of a target; add it as a target"
+            raise errors.InvalidCommittee(message, id=member.id)
+        listed.append(found)
+    return listed
+
+
+def _in_rounds(target: Target, before: Rounds, after: Rounds) -> Target:
+    """Return a target for rounds of another length: a timeout that was the default stays it."""
+    check = target.check
+    if isinstance(check, HeartbeatCheck):
+        return target
+    if check.timeout_ms != default_timeout_ms(before.seconds):
+        return target
+    return replace(target, check=replace(check, timeout_ms=default_timeout_ms(after.seconds)))
+
+
+def _operators(listed: Iterable[Listed]) -> tuple[Operator, ...]:
     found = (each for each in listed if isinstance(each, Operator))
     return tuple(sorted(found, key=lambda each: each.id))
 
 
-def _experts(listed: Iterable[Operator | Expert]) -> tuple[Expert, ...]:
+def _experts(listed: Iterable[Listed]) -> tuple[Expert, ...]:
     found = (each for each in listed if isinstance(each, Expert))
+    return tuple(sorted(found, key=lambda each: each.id))
+
+
+def _owners(listed: Iterable[Listed]) -> tuple[Owner, ...]:
+    found = (each for each in listed if isinstance(each, Owner))
     return tuple(sorted(found, key=lambda each: each.id))
 
 

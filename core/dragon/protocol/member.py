@@ -17,7 +17,9 @@ from dragon.protocol import bls, signing
 from dragon.protocol.committee_file import (
     NO_COMMITTEE,
     Expert,
+    HeartbeatKey,
     Operator,
+    Owner,
     check_url,
     decode_key,
     decode_possession,
@@ -33,6 +35,8 @@ class Role(enum.StrEnum):
 
     OPERATOR = "operator"
     EXPERT = "expert"
+    OWNER = "owner"
+    TARGET = "target"  # its key signs heartbeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Member:
 
     role: Role
     id: str
-    url: str | None  # of an operator; experts have none
+    url: str | None  # of an operator; the other roles have none
     public_key: bls.PublicKey
     proof_of_possession: bytes  # 96 bytes
     signature: bytes  # 96 bytes, with this key, on the members above without the proof
@@ -121,11 +125,14 @@ class Member:
             message = f"the member file of {self.id} is not signed with its own key"
             raise errors.ForgedMember(message, id=self.id)
 
-    def listed(self) -> Operator | Expert:
-        """Return the member as a committee lists it."""
-        if self.url is None:
-            return Expert(self.id, self.public_key, self.proof_of_possession)
-        return Operator(self.id, self.url, self.public_key, self.proof_of_possession)
+    def listed(self) -> Operator | Expert | Owner | HeartbeatKey:
+        """Return the member as a committee lists it; of a target, only its key."""
+        if self.url is not None:
+            return Operator(self.id, self.url, self.public_key, self.proof_of_possession)
+        stated = self.id, self.public_key, self.proof_of_possession
+        if self.role is Role.EXPERT:
+            return Expert(*stated)
+        return Owner(*stated) if self.role is Role.OWNER else HeartbeatKey(*stated)
 
     def _signed(self) -> dict[str, Json]:
         place: dict[str, Json] = {} if self.url is None else {"url": self.url}

@@ -96,13 +96,13 @@ def _listed_ids(committee: Committee) -> Iterator[tuple[str, str]]:
     """Yield (role, id) of all that the committee lists."""
     yield from (("operator", each.id) for each in committee.operators)
     yield from (("expert", each.id) for each in committee.experts)
+    yield from (("owner", each.id) for each in committee.owners)
     yield from (("target", each.id) for each in committee.targets)
 
 
 def _listed_keys(committee: Committee) -> Iterator[tuple[str, bytes]]:
-    """Yield (id, public key) of all members with a key."""
-    yield from ((each.id, each.public_key.raw) for each in committee.operators)
-    yield from ((each.id, each.public_key.raw) for each in committee.experts)
+    """Yield (id, public key) of all members and targets with a key."""
+    yield from ((each.id, each.public_key.raw) for each in committee.keyed)
 
 
 def _largest_handover(holding: Committee, following: Committee) -> bytes:

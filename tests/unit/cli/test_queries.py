@@ -26,7 +26,7 @@ MEMBERS = make_members(aggregators=2)
 COMMITTEE = MEMBERS.committee
 NODE = "operator_2"
 BEGIN, END = 1_732_522_000, 1_732_525_600
-CLAIM = DowntimeClaim(NODE, BEGIN, END, 30, 90, 12, bytes(range(32)))
+CLAIM = DowntimeClaim(NODE, BEGIN, END, 30, 0, 90, 12, bytes(range(32)))
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -196,7 +196,7 @@ def test_a_refusal_as_json_has_reason_and_facts(verify: Run, tmp_path: Path) -> 
 
 def downtime(unknown: int = 90, signers: tuple[str, ...] = SIGNERS) -> Certificate:
     begin = ROUNDS.start(0)
-    claim = DowntimeClaim(NODE, begin, begin + 3600, 30, unknown, 12, bytes(32))
+    claim = DowntimeClaim(NODE, begin, begin + 3600, 30, 0, unknown, 12, bytes(32))
     root = claim.root(MEMBERS.committee.id)
     attestations = {signer: MEMBERS.secrets[signer].sign(root) for signer in signers}
     return assemble(claim, attestations, MEMBERS.committee)

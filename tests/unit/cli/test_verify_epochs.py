@@ -207,7 +207,7 @@ def test_one_committee_file_verifies_what_that_committee_signed(
 
 def downtime(members: Members, node_id: str) -> Certificate:
     begin = members.committee.rounds.start(0)
-    claim = DowntimeClaim(node_id, begin, begin + 3600, 30, 0, 12, bytes(32))
+    claim = DowntimeClaim(node_id, begin, begin + 3600, 30, 0, 0, 12, bytes(32))
     return members.certify(claim, list(members.secrets)[:4])
 
 

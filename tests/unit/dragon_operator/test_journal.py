@@ -300,7 +300,7 @@ def root_of(size: int) -> bytes | None:
 
 
 def totals(size: int, begin: int = GENESIS) -> DowntimeClaim:
-    return DowntimeClaim(NODE, begin, GENESIS + 60, 0, 0, size, bytes([size]) * 32)
+    return DowntimeClaim(NODE, begin, GENESIS + 60, 0, 0, 0, size, bytes([size]) * 32)
 
 
 def test_claims_that_follow_from_the_log_leave_no_rows(journal: Journal, path: Path) -> None:

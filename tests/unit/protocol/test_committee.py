@@ -38,6 +38,7 @@ def valid_file() -> File:
     """Return a committee with all optional members, as JSON that a test can change."""
     file = cast("File", copy.deepcopy(MEMBERS.committee.to_json()))
     file["experts"] = [keyed("expert_1"), keyed("expert_2")]
+    file["owners"] = [keyed("owner_1")]
     return file
 
 
@@ -79,13 +80,15 @@ def test_the_committee_of_the_tests_is_restored_from_its_file() -> None:
 
 def test_defaults_are_written_explicitly() -> None:
     file = valid_file()
-    for optional in ("round_seconds", "quorum", "experts", "targets", "aggregators"):
-        del file[optional]
+    optional = ("round_seconds", "maintenance_notice", "quorum", "experts", "owners", "targets")
+    for name in (*optional, "aggregators"):
+        del file[name]
 
     committee = load(file)
 
     written = committee.to_json()
     assert written["round_seconds"] == 5
+    assert written["maintenance_notice"] == 3600
     assert written["quorum"] == {
         "status": "byzantine",
         "downtime": "byzantine",
@@ -93,7 +96,8 @@ def test_defaults_are_written_explicitly() -> None:
         "window": "majority",
         "handover": "byzantine",
     }
-    assert written["experts"] == written["targets"] == written["aggregators"] == []
+    assert written["experts"] == written["owners"] == []
+    assert written["targets"] == written["aggregators"] == []
     assert load(cast("File", written)).id == committee.id
 
 
@@ -127,7 +131,7 @@ def test_short_id_has_160_bits() -> None:
 
 def test_the_id_of_the_committee_of_the_tests_never_changes() -> None:
     assert make_members(4, nodes_sha256=bytes(32)).committee.id.hex() == (
-        "94a995ce9a01b9189ade230701b51d7f67a165372e6671bd7246c7cf5fa0372f"
+        "57b1c688cfb5cf71dc251a54f10316579eaf54fddc1dde37dd9f68b4be2fc360"
     )
 
 
@@ -179,6 +183,10 @@ def drop_target(file: File) -> None:
         set_in("quorum", "window", value="byzantine"),
         set_in("quorum", "handover", value=3),
         set_in("operators", 0, "url", value="http://moved.example:8443/api"),
+        set_in("owners", value=[]),
+        set_in("owners", 0, "id", value="owner_2"),
+        set_in("maintenance_notice", value=0),
+        set_in("targets", 0, "owner", value="owner_1"),
         set_in("aggregators", value=[]),
         set_in("aggregators", 0, "url", value="http://elsewhere:1"),
         set_in("aggregators", 1, "rank", value=5),

@@ -133,10 +133,10 @@ def test_the_excerpt_of_a_refused_event_is_its_canonical_text() -> None:
 LEAF = (
     '{"event":{"aggregated_public_key":"0xb1cd39d7f154228c598f1d34b21d56e54e5ab2a56cedbb9b'
     'b4764dea12998189e5fc431f1b618c5feae270fbe3218a1a",'
-    '"aggregated_signature":"0x8d5d8381f6a5422273e1aedab2575c3a6657a58c65f4c97c'
-    "0d5048cfa4c87c4222127842c49d3218ef0c68794a3d4fd31198b11a270a46483430a485a8c817af"
-    '8946749533974d327807130a002ff7810fd5836f59756a72de319d331f35287a",'
-    '"committee":"0x94a995ce9a01b9189ade230701b51d7f67a165372e6671bd7246c7cf5fa0372f",'
+    '"aggregated_signature":"0x8b0636f8bae1bfb97eaea7fba1f8d5680d2d2ff40b0c79a6'
+    "db9d80bcf31c7de85078844961c5f6bf52dbdefc772e42060647d602f22ef558edb62cf963e51bbd"
+    'ae3719198f215f108467968d6595d9183dc59804e7acc535240836d11ed7c4e1",'
+    '"committee":"0x57b1c688cfb5cf71dc251a54f10316579eaf54fddc1dde37dd9f68b4be2fc360",'
     '"kind":"status","node_id":"operator_2",'
     '"signers":["operator_1","operator_3","operator_4"],'
     '"status":"down","timestamp":1732522695},'
@@ -152,7 +152,7 @@ def test_the_hash_of_a_leaf_never_changes() -> None:
     hashed = leaf_hash(event.leaf(OUTAGE, 7))
 
     assert hashed == hashlib.sha256(b"\x00" + LEAF.encode()).digest()
-    assert hashed.hex() == "006df3f694f28cea3123a0f24e0b03c88538f176ebb9c68c28ef4f36cb75b706"
+    assert hashed.hex() == "36093d25f3db499daeb757d44cad5434ef94d91243f4e74effe8a335086b6f2c"
 
 
 def test_the_leaf_covers_the_index_and_not_the_ledgers_time() -> None:

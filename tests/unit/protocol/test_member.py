@@ -85,7 +85,8 @@ def test_a_role_cannot_be_changed() -> None:
     ("change", "refusal"),
     [
         ({"kind": "operator"}, errors.UnknownValue),
-        ({"role": "owner"}, errors.UnknownValue),
+        ({"role": "voter"}, errors.UnknownValue),
+        ({"role": "owner"}, errors.UnknownMember),  # it has no URL
         ({"id": "Operator 3"}, errors.InvalidId),
         ({"url": "dragon.example.org"}, errors.UnknownValue),
         ({"public_key": to_hex(bytes(48))}, errors.InvalidKey),

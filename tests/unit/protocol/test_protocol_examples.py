@@ -641,7 +641,7 @@ def test_the_downtime_claim_is_about_the_worked_example(
     genesis = committee.rounds.genesis
 
     claim = DowntimeClaim(
-        "operator_2", genesis + begin, genesis + end, down, unknown, size, worked.tree.root(size)
+        "operator_2", genesis + begin, genesis + end, down, 0, unknown, size, worked.tree.root(size)
     )
 
     assert canonical(claim.members()) == example("downtime-members").encode()

@@ -8,7 +8,7 @@ import click
 
 from dragon.encoding import to_hex
 from dragon.errors import InvalidCommittee
-from dragon.protocol.committee import Committee, Expert, Operator, short_id
+from dragon.protocol.committee import Committee, short_id
 from dragon.protocol.member import Member
 from dragon.storage import keystore
 from dragon_cli.committee_files import read_committee, read_members
@@ -49,12 +49,8 @@ def check(file: Path, members: tuple[Path, ...], home: Path | None, as_json: boo
     console.print(f"Compare the short id by voice: {short_id(committee.id)}", highlight=False)
 
 
-def _keyed(committee: Committee) -> list[Operator | Expert]:
-    return [*committee.operators, *committee.experts]
-
-
 def _check_listed(committee: Committee, member: Member) -> None:
-    everyone = {each.id: each for each in _keyed(committee)}
+    everyone = {each.id: each for each in committee.keyed}
     if (listed := everyone.get(member.id)) is None:
         raise NotAMember(f"The committee does not list {member.id}.", id=member.id)
     if listed != member.listed():
@@ -64,7 +60,7 @@ def _check_listed(committee: Committee, member: Member) -> None:
 
 def _own(committee: Committee, home: Path) -> list[str]:
     """Return the ids of the members whose keystores are in a home. Raises NotAMember."""
-    owners = {to_hex(each.public_key.raw): each.id for each in _keyed(committee)}
+    owners = {to_hex(each.public_key.raw): each.id for each in committee.keyed}
     found = []
     for path in sorted((home / "keys").glob("*/*keystore.json")):
         key = Sheet.read(keystore.read_private(path)).public_key

@@ -42,7 +42,7 @@ def add(target_id: str, url: str, home: Path, ca: Path | None, as_json: bool) ->
 
 def _check_id(committee: Committee, target_id: str, url: str) -> None:
     """Raise ListedTwice: a member has this id; HoldsAlready: the target is listed already."""
-    if target_id in {*committee.keys, *committee.expert_keys}:
+    if target_id in committee.members:
         message = f"{target_id} is a member of the committee."
         raise with_hint(ListedTwice(message, id=target_id), "Choose another id for the target.")
     if Target(target_id, url) in committee.targets:

@@ -29,6 +29,9 @@ class DowntimeClaim(Claim):
     begin: Annotated[int, Integer(name="from")]  # Unix seconds
     end: Annotated[int, Integer(name="to", least=lambda claim: claim["begin"] + 1)]  # exclusive
     seconds_down: Annotated[int, Integer(most=_unaccounted)]
+    seconds_maintenance: Annotated[
+        int, Integer(most=lambda claim: claim["seconds_down"])
+    ]  # of those down, the seconds of announced maintenance
     seconds_unknown: Annotated[int, Integer(most=_unaccounted)]
     size: Annotated[int, Integer()]  # entries of the log
     log_root: Annotated[bytes, Hex(name="root")]  # the log's root at that size

@@ -30,7 +30,7 @@ ANSWER = StatusAnswer("operator_2", Status.UP, 1_732_522_695_123, bytes(range(16
 DOUBT = Suspicion("operator_2", Status.DOWN, 1_732_522_695, "operator_1")
 LOG_ROOT = bytes(range(100, 132))
 STANDING = CheckpointClaim(1234, LOG_ROOT, 1_732_522_755)
-ANSWERED = DowntimeClaim("operator_2", 1_732_522_000, 1_732_525_600, 55, 20, 1234, LOG_ROOT)
+ANSWERED = DowntimeClaim("operator_2", 1_732_522_000, 1_732_525_600, 55, 5, 20, 1234, LOG_ROOT)
 STREAM, PREVIOUS, HEADER, PROOF = (bytes([k]) * 32 for k in (1, 2, 3, 4))
 WINDOW = WindowClaim(
     *(
@@ -66,7 +66,7 @@ TEXTS = {
     "downtime": (
         '{"from":1732522000,"node_id":"operator_2",'
         '"root":"0x6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283",'
-        '"seconds_down":55,"seconds_unknown":20,"size":1234,"to":1732525600}'
+        '"seconds_down":55,"seconds_maintenance":5,"seconds_unknown":20,"size":1234,"to":1732525600}'
     ),
     "window": (
         '{"header":"0x0303030303030303030303030303030303030303030303030303030303030303",'
@@ -94,7 +94,7 @@ TEXTS = {
 ROOTS = {
     "status": "8bfc66c63df9024a8aabcf96ae4bc9d10abc74d5a9de95e2cfa7a93ce36e846f",
     "checkpoint": "e682bfc9d7a4c61c97948c11b2d57adce5285dbcc2a24453f415c912b609c71a",
-    "downtime": "c54465d92fbdf49b19bbe31f194fd4aafc9034a95aed8a5d1284e7df0618a871",
+    "downtime": "82ce2ec65b0aaeba975bcf915e61a7b0953fa2d3c7e28442ee16cf0a52335940",
     "window": "a07be2b43b64a15bfb51b14aef647662b58450a7ebfe4d25c9e80ec7b38939a2",
     "endorsement": "a396329938afc7f79ac4f56ab0840386b5cd1b28a3de6fd781546ece30403010",
     "status-answer": "aeacafc27630d36580b15f01bea7ccfaa7af8643dbe752b6c2f96daeee178e57",
@@ -151,6 +151,7 @@ def test_the_same_claim_for_another_committee_has_another_root(claim: Claim) -> 
         (ANSWERED, {"begin": 1_732_522_001}),
         (ANSWERED, {"end": 1_732_525_601}),
         (ANSWERED, {"seconds_down": 54}),
+        (ANSWERED, {"seconds_maintenance": 4}),
         (ANSWERED, {"seconds_unknown": 21}),
         (ANSWERED, {"size": 1235}),
         (ANSWERED, {"log_root": bytes(32)}),
@@ -196,7 +197,7 @@ ANY_CLAIM = (
     | st.builds(CheckpointClaim, st.integers(1, 2**53 - 1), ROOT_BYTES, TIMES)
     | st.builds(
         lambda node_id, begin, up, down, unknown, size, root_: DowntimeClaim(
-            node_id, begin, begin + 1 + up + down + unknown, down, unknown, size, root_
+            node_id, begin, begin + 1 + up + down + unknown, down, down // 2, unknown, size, root_
         ),
         IDS,
         *(st.integers(0, 2**50) for _ in range(4)),
@@ -322,6 +323,7 @@ def test_a_claim_is_restored_by_its_kind(
         (ANSWERED, {"to": 1_732_522_000}, errors.IntegerOutOfRange),
         (ANSWERED, {"seconds_down": 3601}, errors.IntegerOutOfRange),
         (ANSWERED, {"seconds_down": 3581}, errors.IntegerOutOfRange),
+        (ANSWERED, {"seconds_maintenance": 56}, errors.IntegerOutOfRange),
         (ANSWERED, {"seconds_unknown": 3546}, errors.IntegerOutOfRange),
         (ANSWERED, {"seconds_unknown": "20"}, errors.WrongType),
         (ANSWERED, {"size": -1}, errors.IntegerOutOfRange),

@@ -24,7 +24,7 @@ from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.history import History
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.state import Mark, State
-from dragon.protocol.target_checks import HttpCheck, default_timeout_ms
+from dragon.protocol.target_checks import HeartbeatCheck, HttpCheck, default_timeout_ms
 
 GENESIS = 1_732_522_000
 # Hash of the node list of `simulation.World`, whose sequencer has one node with a known key.
@@ -110,6 +110,21 @@ def make_members(
         sequencer=Sequencer(app, 67, (nodes_sha256,)),
     )
     return Members(committee, secrets)
+
+
+def with_heartbeats(members: Members, *ids: str, every_seconds: int = 60) -> Members:
+    """Return the same committee with further targets that send beats, signed with `secret(id)`."""
+    keys = {target_id: secret(target_id) for target_id in ids}
+    targets = tuple(
+        Target(
+            target_id,
+            "",
+            HeartbeatCheck(key.public_key(), key.prove_possession(), every_seconds),
+        )
+        for target_id, key in keys.items()
+    )
+    committee = members.committee
+    return replace(members, committee=replace(committee, targets=(*committee.targets, *targets)))
 
 
 def with_log_time(state: State, time: int) -> State:

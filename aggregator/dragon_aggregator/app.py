@@ -12,7 +12,7 @@ from dragon.node import metrics
 from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
-from dragon.node.routes import committee, log
+from dragon.node.routes import beats, committee, log
 from dragon.probing import clock_skew
 from dragon.probing.prober import ProbeResult
 from dragon.protocol.committee import Committee
@@ -36,6 +36,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         collectors=[
             *components.monitor.counters,
             *components.window_queue.counters,
+            components.beats.counter,
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
@@ -45,6 +46,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     )
     for module in (rounds, outbox, downtime_certificates, suspicions, submissions):
         app.register_api(module.routes(components))
+    app.register_api(beats.routes(components.beats, direct=False))
     app.register_api(log.routes(components.log))
     app.register_api(committee.routes(components.log))
     return app
@@ -69,6 +71,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     )
     probe_results = _newest_probe_results(components.monitor)
     yield metrics.node_metrics({result.node_id: result.answered for result in probe_results})
+    yield from components.beats.metrics()
     yield metrics.quorum_margin(_quorum_margin(components.committee, probe_results))
     offsets = [result.offset_ms for result in probe_results if result.offset_ms is not None]
     yield metrics.clock_offset(clock_skew.median_ms(offsets))

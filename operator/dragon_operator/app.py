@@ -13,7 +13,7 @@ from dragon.node import metrics
 from dragon.node.admission import Clients
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
-from dragon.node.routes import committee, log, streams
+from dragon.node.routes import beats, committee, log, streams
 from dragon.probing import clock_skew
 from dragon.protocol.claims.status import Status
 from dragon_operator.components import Components
@@ -34,6 +34,8 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
             *components.peers.counters,
             attested,
             votes,
+            components.beats.counter,
+            components.beat_relay.counter,
             components.window_voter.verifications.seconds,
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
@@ -45,6 +47,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     app.register_api(windows.routes(components, votes))
     app.register_api(nodes.routes(components))
     app.register_api(probes.routes(components))
+    app.register_api(beats.routes(components.beats, direct=True))
     app.register_api(events.routes(components))
     app.register_api(log.routes(components.log))
     app.register_api(committee.routes(components.log, components.approved))
@@ -110,6 +113,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     yield metrics.node_metrics(
         {node_id: result.answered for node_id, result in probe_results.items()}
     )
+    yield from components.beats.metrics()
     yield metrics.clock_offset(clock_skew.median_ms(components.peers.offsets_ms()))
     confirmed = components.peers.clock_is_confirmed()
     yield metrics.gauge("clock_confirmed", "1 if f + 1 peers have confirmed the clock.", confirmed)

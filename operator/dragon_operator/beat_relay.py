@@ -14,7 +14,7 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from dragon.errors import DragonError
+from dragon.errors import BeatNotLater, DragonError, PeerError
 from dragon.net.beat_client import BeatClient
 from dragon.net.http_client import HttpClient
 from dragon.net.per_member import PerMember
@@ -51,7 +51,7 @@ class BeatRelay:
         self._lock = threading.RLock()  # guards the contents of the queues
         self.counter = Counter(
             "datadragon_beats_passed_on",
-            "Beats that were passed on to other members: delivered, failed, or dropped unsent.",
+            "Beats passed on to members: delivered, known, refused, failed, or dropped unsent.",
             ["result"],
             registry=None,
         )
@@ -67,9 +67,6 @@ class BeatRelay:
         self._queues.keep(urls)
         for url in urls:
             self._queues.use(url, self._adding(url, signed))
-
-    def close(self) -> None:
-        self._queues.close()
 
     def _urls(self) -> list[str]:
         operators = [each.url for each in self._committee.operators if each.id != self._myself]
@@ -91,15 +88,25 @@ class BeatRelay:
 
     def _empty(self, url: str, queue: _Queue) -> None:
         """Deliver what waits for a member, oldest first. Called on the member's thread."""
-        while (signed := self._next(queue)) is not None:
-            try:
-                BeatClient(url, self._http).send(
-                    signed, deadline=DELIVERY_TIMEOUT_SECONDS, passed_on_by=self._myself
-                )
-            except DragonError:
-                self.counter.labels("failed").inc()
-            else:
-                self.counter.labels("delivered").inc()
+        try:
+            while (signed := self._next(queue)) is not None:
+                self.counter.labels(self._deliver(url, signed)).inc()
+        finally:
+            with self._lock:
+                queue.is_running = False
+
+    def _deliver(self, url: str, signed: SignedBeat) -> str:
+        """Send a beat to one member. Return the result for the metric."""
+        client = BeatClient(url, self._http)
+        try:
+            client.send(signed, deadline=DELIVERY_TIMEOUT_SECONDS, passed_on_by=self._myself)
+        except PeerError:
+            return "failed"
+        except BeatNotLater:
+            return "known"  # another operator was faster with a later beat
+        except DragonError:
+            return "refused"
+        return "delivered"
 
     def _next(self, queue: _Queue) -> SignedBeat | None:
         with self._lock:

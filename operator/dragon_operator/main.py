@@ -18,7 +18,8 @@ from dragon.net.committee_files import CommitteeFiles, open_log
 from dragon.net.operator_keys import OperatorKeys
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import member_addresses
-from dragon.node.admission import Clients
+from dragon.node.admission import BEATS_PATH, Clients
+from dragon.node.beat_book import BeatBook
 from dragon.node.certification import Certification
 from dragon.node.http_server import serve as serve_http
 from dragon.node.lanes import Lane
@@ -32,6 +33,7 @@ from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_operator.app import create_app
 from dragon_operator.approvals import Approvals, approval_path
 from dragon_operator.attester import Attester
+from dragon_operator.beat_relay import BeatRelay
 from dragon_operator.components import Components
 from dragon_operator.databases import Databases
 from dragon_operator.handover_checks import HandoverChecks
@@ -57,6 +59,7 @@ PROBE_THREADS: Final = 3  # answer only `/status`
 READ_THREADS: Final = 4  # answer whatever has no lane
 VOTE_THREADS: Final = 32  # wait for objects of windows, or for one of the few verifications
 REPORT_THREADS: Final = 8  # probe a node that is reported to have changed
+BEAT_THREADS: Final = 4  # verify beats of targets
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -88,6 +91,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         components.peers.run,
         components.peer_reports.run,
         components.window_voter.run,
+        components.beats.run,
         clients.members.run,
     ]
     return Service(create_app(components, clients), loops, close, lanes(settings.threads))
@@ -104,6 +108,7 @@ def lanes(threads: int) -> list[Lane]:
         Lane("attestations", threads, ("/attestations",)),
         Lane("windows", VOTE_THREADS, ("/windows",)),
         Lane("reports", REPORT_THREADS, ("/reports",)),
+        Lane("beats", BEAT_THREADS, (BEATS_PATH,)),
     ]
 
 
@@ -144,6 +149,14 @@ def assemble(
     probe_history = ProbeHistory(log, runtime.wall)
     approvals = Approvals(approval_path(settings.database), runtime.wall)
     operator_keys = OperatorKeys(log, runtime.wall, approvals.current)
+    beat_relay = BeatRelay(log, myself, runtime)
+    beats = BeatBook(
+        log,
+        runtime.wall,
+        runtime.monotonic,
+        pass_on=beat_relay.pass_on,
+        processor=runtime.processor,
+    )
     prober = Prober(
         log, runtime, myself=myself, on_result=probe_history.add, keys_of=operator_keys.of
     )
@@ -206,6 +219,8 @@ def assemble(
         follower,
         peers,
         probe_history,
+        beats,
+        beat_relay,
         heard_rounds,
         Certification(log, log, follower, runtime, heard_rounds),
         runtime.entropy,

@@ -1,8 +1,8 @@
-"""The newest beat of each target that sends heartbeats, in memory; and what it says of the target.
+"""The newest beat of each target that sends heartbeats, in memory.
 
-A beat arrives when this service receives it, by its own monotonic clock. A target without a beat
-for `every_seconds` is down. Nothing is stored: after its start, a service says nothing about a
-target until it has received a beat, or would have received one.
+A beat arrives when this service receives it, by its own monotonic clock. Nothing is stored, so a
+service that has just started knows of no beats. It states how long it has been listening, so that
+nobody takes that for a silence of the target (`dragon.probing.beats` judges).
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from dragon.node.admission import Client
 from dragon.node.metrics import gauges
 from dragon.node.rate_limits import ProcessorShare, Rate
 from dragon.protocol.beats import SignedBeat, heartbeat_check, heartbeat_checks
-from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.target_checks import HeartbeatCheck
 
-START_MARGIN_SECONDS: Final = 10.0  # beyond `every_seconds`, until a target without a beat is down
 TICK_SECONDS: Final = 1.0
 MAX_TICK_SECONDS: Final = 5.0  # a longer one: this process was suspended, and missed beats
 # Processor time for signatures from addresses that have not sent a genuine beat of the target.
@@ -33,11 +31,6 @@ UNKNOWN_BURST_MS: Final = 25.0  # at once, for one such address
 UNKNOWN_MS_PER_SECOND: Final = 5.0  # for one such address
 UNKNOWNS_BURST_MS: Final = 250.0  # at once, for all such addresses together
 UNKNOWNS_MS_PER_SECOND: Final = 50.0  # for all such addresses together
-
-# Why a look at a target has its result.
-BEAT: Final = "beat"
-NO_BEAT: Final = "no_beat"
-NO_BEAT_YET: Final = "no_beat_yet"  # the service has not been up for long enough to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +53,11 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class BeatLook:
-    """What the newest beat says of a target."""
+class NewestBeat:
+    """What this service knows of the beats of a target."""
 
-    status: Status | None  # None: too early to say
-    reason: str  # `BEAT`, `NO_BEAT` or `NO_BEAT_YET`
-    age_seconds: float | None = None  # of the newest beat; None if there is none
+    listening_seconds: float  # for which its beats would have arrived here
+    age_seconds: float | None = None  # since the newest beat arrived; None if there is none
     offset_ms: int | None = None  # the machine's clock minus ours when it arrived
     passed_on_by: str = ""  # as `HeardBeat`
 
@@ -76,7 +68,6 @@ class _Target:
     since: float  # monotonic seconds from which its beats would have arrived here
     heard: HeardBeat | None = None
     passed_on_ms: int = -1  # the time of the newest beat that was passed on
-    address: str = ""  # from which its newest direct beat came
 
 
 class BeatBook:
@@ -113,6 +104,8 @@ class BeatBook:
         self._lock = threading.Lock()  # guards everything below
         self._committee: Committee | None = None  # that `_targets` are of
         self._targets: dict[str, _Target] = {}
+        # The address of the newest genuine beat, by the operator that passed it on or by target.
+        self._addresses: dict[str, str] = {}
         self._ticked = monotonic()
         self.counter = Counter(
             "datadragon_beats",
@@ -159,9 +152,9 @@ class BeatBook:
         offset_ms = signed.time_ms - now_ms
         is_new = not self._is_known(signed)
         if is_new:
-            self._verify(signed, check, committee.network_id, sender)
+            self._verify(signed, check, committee.network_id, sender, passed_on_by)
             heard = HeardBeat(signed, self._monotonic(), offset_ms, passed_on_by)
-            self._note(heard, "" if sender.is_member else sender.share)
+            self._note(heard, sender.share)
         if not passed_on_by and self._is_first_direct(signed):
             self._pass_on(signed)
         return Taken(is_new, offset_ms, check.every_seconds)
@@ -176,15 +169,23 @@ class BeatBook:
         return False
 
     def _verify(
-        self, signed: SignedBeat, check: HeartbeatCheck, network_id: bytes, sender: Client
+        self,
+        signed: SignedBeat,
+        check: HeartbeatCheck,
+        network_id: bytes,
+        sender: Client,
+        passed_on_by: str,
     ) -> None:
-        """Verify the signature. Strangers who flood a target use none of its own machine's share.
+        """Verify the signature.
+
+        Strangers have a limit of their own, so that forged beats cannot keep out genuine ones from
+        the address of the last genuine one.
 
         Raises RateLimited, InvalidSignature, BadSignature.
         """
         with self._lock:
-            is_familiar = sender.share == self._target(signed.node_id).address
-        if sender.is_member or is_familiar:
+            familiar = self._addresses.get(passed_on_by or signed.node_id)
+        if sender.is_member or sender.share == familiar:
             signed.verify(check, network_id)
             return
         buckets, begun = self._unknown.admit(sender.share), self._processor()
@@ -194,13 +195,15 @@ class BeatBook:
             self._unknown.settle(buckets, 1000 * (self._processor() - begun))
 
     def _note(self, heard: HeardBeat, address: str) -> None:
-        """Keep a genuine beat, unless a later one came meanwhile. Raises BeatNotLater."""
+        """Keep a genuine beat, unless it or a later one came meanwhile. Raises BeatNotLater."""
         with self._lock:
             target = self._target(heard.signed.node_id)
             if target.heard is not None:
+                if target.heard.signed == heard.signed:
+                    return
                 heard.signed.check_later(target.heard.signed.time_ms)
             target.heard = heard
-            target.address = address or target.address
+            self._addresses[heard.passed_on_by or heard.signed.node_id] = address
 
     def _is_first_direct(self, signed: SignedBeat) -> bool:
         """Whether the beat has to be passed on: only once, and none after a later one."""
@@ -210,36 +213,21 @@ class BeatBook:
             target.passed_on_ms = max(target.passed_on_ms, signed.time_ms)
             return is_first
 
-    # Judging
+    # Reading
 
-    def look(self, node_id: str) -> BeatLook:
-        """Say whether a target is up, by its newest beat.
-
-        Raises UnknownNode, NotHeartbeatTarget.
-        """
-        heartbeat_check(self._seated.committee, node_id)
+    def newest(self, node_id: str) -> NewestBeat:
+        """Return what is known of a target's beats; of any other node, that nothing is."""
         with self._lock:
-            return self._look(self._target(node_id), self._monotonic())
+            self._update()
+            target = self._targets.get(node_id)
+            return NewestBeat(0.0) if target is None else _newest(target, self._monotonic())
 
-    def looks(self) -> Mapping[str, BeatLook]:
-        """Return the same for all targets that send beats, by id."""
+    def all(self) -> Mapping[str, NewestBeat]:
+        """Return what is known of each target that sends beats, by id."""
         with self._lock:
             self._update()
             now = self._monotonic()
-            return {node_id: self._look(each, now) for node_id, each in self._targets.items()}
-
-    def _look(self, target: _Target, now: float) -> BeatLook:
-        every, heard = target.check.every_seconds, target.heard
-        age = None if heard is None else now - heard.heard_at
-        if age is not None and age <= every:
-            status, reason = Status.UP, BEAT
-        elif now - target.since > every + START_MARGIN_SECONDS:
-            status, reason = Status.DOWN, NO_BEAT
-        else:
-            return BeatLook(None, NO_BEAT_YET, age)
-        if heard is None:
-            return BeatLook(status, reason)
-        return BeatLook(status, reason, age, heard.offset_ms, heard.passed_on_by)
+            return {node_id: _newest(each, now) for node_id, each in self._targets.items()}
 
     # The committee that holds, and time that was missed
 
@@ -265,19 +253,20 @@ class BeatBook:
             "Seconds since the newest beat of a target arrived; no value before the first one.",
             "node_id",
             {
-                node_id: look.age_seconds
-                for node_id, look in self.looks().items()
-                if look.age_seconds is not None
+                node_id: newest.age_seconds
+                for node_id, newest in self.all().items()
+                if newest.age_seconds is not None
             },
         )
 
     def _target(self, node_id: str) -> _Target:
-        """The target that is listed now. The caller holds the lock. Raises UnknownNode."""
+        """Return a target that is listed now. The caller holds the lock.
+
+        Raises UnknownNode, NotHeartbeatTarget: a handover has just removed it.
+        """
         self._update()
-        if (target := self._targets.get(node_id)) is None:
-            heartbeat_check(self._seated.committee, node_id)  # a handover has just removed it
-        assert target is not None
-        return target
+        check = heartbeat_check(self._seated.committee, node_id)
+        return self._targets.setdefault(node_id, _Target(check, self._monotonic()))
 
     def _update(self) -> None:
         """Follow a handover. The caller holds the lock.
@@ -289,9 +278,19 @@ class BeatBook:
             return
         now, before = self._monotonic(), self._targets
         self._committee, self._targets = committee, {}
+        self._addresses = {
+            each: address for each, address in self._addresses.items() if each in committee.urls
+        }
         for node_id, check in heartbeat_checks(committee).items():
             kept = before.get(node_id)
             if kept is None or kept.check.public_key != check.public_key:
                 kept = _Target(check, now)
             kept.check = check
             self._targets[node_id] = kept
+
+
+def _newest(target: _Target, now: float) -> NewestBeat:
+    listening = now - target.since
+    if (heard := target.heard) is None:
+        return NewestBeat(listening)
+    return NewestBeat(listening, now - heard.heard_at, heard.offset_ms, heard.passed_on_by)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from dragon.encoding import MAX_INTEGER
+from dragon.protocol.beats import Beat as BeatShape
 from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
@@ -447,6 +448,24 @@ class Attestation(Schema):
 class Report(Schema):
     node_id: Id
     status: UpOrDown
+
+
+class Beat(_model(BeatShape)):  # type: ignore[misc]
+    """`passed_on_by`: the operator that passes the beat on; unsigned."""
+
+    signature: Signature
+    passed_on_by: Id | None = None
+
+
+class BeatTaken(Schema):
+    """`new`: false if the same beat was received before.
+
+    `offset_ms`: the machine's clock minus that of this service.
+    """
+
+    new: bool
+    offset_ms: int
+    every_seconds: Seconds
 
 
 class Suspected(_model(SuspicionShape)):  # type: ignore[misc]

@@ -31,9 +31,7 @@ def look(check: JsonRpcCheck, url: str, network: TargetNetwork) -> Judgement:
 
     The judgement is `up` with a height; `judge_height` compares it with others of the group.
     """
-    body = canonical(
-        {"id": 1, "jsonrpc": "2.0", "method": check.method, "params": check.params}
-    )
+    body = canonical({"id": 1, "jsonrpc": "2.0", "method": check.method, "params": check.params})
     try:
         response = network.exchange(
             "POST", url, deadline=check.timeout_ms / 1000, body=body, headers=_HEADERS

@@ -100,9 +100,7 @@ class SignedBeat:
             f"the beat is not signed with the key that the committee lists for {self.node_id}; "
             "check the keystore, and that the committee file is of this network"
         )
-        bls.check_signature(
-            check.public_key, self.beat.root(network_id), self.signature, refusal
-        )
+        bls.check_signature(check.public_key, self.beat.root(network_id), self.signature, refusal)
 
 
 def heartbeat_checks(committee: Committee) -> Mapping[str, HeartbeatCheck]:

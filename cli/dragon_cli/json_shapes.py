@@ -69,6 +69,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "[operator]: with `--uncertified`",
     ),
     "endorse": ("verdict: `accepted`", "by: URL of the aggregator", "endorsement"),
+    "heartbeat": (
+        "node_id", "time_ms", "accepted: offset of the clock in ms, by operator",
+        "refused: reason by operator", "unreachable: reason by operator",
+    ),
     "incidents": (
         "operator: whose log it is",
         "incidents: list of node_id, begin, end (null: still down), seconds",

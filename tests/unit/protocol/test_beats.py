@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from py_ecc.bls import G2ProofOfPossession as oracle
+from py_ecc.bls import G2ProofOfPossession
 
 from committees import make_members, secret, with_heartbeats
 from dragon import errors
@@ -49,7 +49,7 @@ def test_the_signed_bytes_are_kind_network_and_canonical_members() -> None:
 
     assert Beat(NODE, NOW_MS).root(COMMITTEE.network_id) == root
     assert canonical(Beat(NODE, NOW_MS).members()) == members
-    assert signed().signature == oracle.Sign(KEY.scalar, root)
+    assert signed().signature == G2ProofOfPossession.Sign(KEY.scalar, root)
 
 
 def test_a_beat_that_its_target_signed_is_genuine() -> None:
@@ -128,7 +128,7 @@ def test_a_beat_older_than_the_margin_is_refused_with_the_offset() -> None:
 
 
 def test_a_beat_from_the_future_is_refused_with_the_offset() -> None:
-    with pytest.raises(errors.BeatTooEarly, match="3600 s ahead of .* Set the clock") as refused:
+    with pytest.raises(errors.BeatTooEarly, match="3600 s ahead of the receiver") as refused:
         signed(NOW_MS + 3_600_000).check_time(NOW_MS)
 
     assert refused.value.facts["offset_ms"] == 3_600_000

@@ -14,7 +14,7 @@ from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import beats, committee, log
 from dragon.probing import clock_skew
-from dragon.probing.prober import ProbeResult
+from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.committee import Committee
 from dragon_aggregator.components import Components
 from dragon_aggregator.monitor import Monitor

@@ -127,7 +127,7 @@ def assemble(
     monitor = Monitor(
         log,
         settings.rank,
-        prober=Prober(log, runtime, keys_of=operator_keys.of),
+        prober=Prober(log, runtime, keys_of=operator_keys.of, last_beat=beats.newest),
         certifier=certifier,
         outbox=entries,
         log=log,

@@ -24,6 +24,7 @@ from dragon_operator.peer_monitor import PeerMonitor
 from dragon_operator.peer_reports import PeerReports
 from dragon_operator.reporter import Reporter
 from dragon_operator.seat import Seat
+from dragon_operator.target_looks import TargetLooks
 from dragon_operator.window_voter import WindowVoter
 
 
@@ -40,6 +41,7 @@ class Components:
     window_voter: WindowVoter
     reporter: Reporter
     peer_reports: PeerReports
+    target_looks: TargetLooks
     log: Log
     approvals: Approvals
     streams: StreamRecords

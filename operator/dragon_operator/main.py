@@ -49,6 +49,7 @@ from dragon_operator.reporter import Reporter
 from dragon_operator.seat import SeatReport
 from dragon_operator.settings import Settings
 from dragon_operator.status_checks import StatusChecks
+from dragon_operator.target_looks import TargetLooks
 from dragon_operator.verdict_store import VerdictStore
 from dragon_operator.verification_scheduler import VerificationScheduler
 from dragon_operator.window_voter import FetchLimits, WindowVoter
@@ -90,6 +91,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         components.follower.run,
         components.peers.run,
         components.peer_reports.run,
+        components.target_looks.run,
         components.window_voter.run,
         components.beats.run,
         clients.members.run,
@@ -158,7 +160,12 @@ def assemble(
         processor=runtime.processor,
     )
     prober = Prober(
-        log, runtime, myself=myself, on_result=probe_history.add, keys_of=operator_keys.of
+        log,
+        runtime,
+        myself=myself,
+        on_result=probe_history.add,
+        keys_of=operator_keys.of,
+        last_beat=beats.newest,
     )
     peers = PeerMonitor(log, myself, prober, runtime)
     operator_journal = Journal(databases.journal, log)
@@ -213,6 +220,7 @@ def assemble(
         window_voter,
         reporter,
         PeerReports(log, log, peers, reporter),
+        TargetLooks(log, prober, runtime),
         log,
         approvals,
         StreamRecords(databases.log, log.note_damage),

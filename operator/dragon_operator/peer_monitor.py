@@ -14,7 +14,8 @@ import structlog
 
 from dragon.net.runtime import Runtime
 from dragon.probing import clock_skew
-from dragon.probing.prober import RESULT_TTL_SECONDS, Prober, ProbeResult
+from dragon.probing.probe_result import ProbeResult
+from dragon.probing.prober import RESULT_TTL_SECONDS, Prober
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Seated, byzantine_faults
 from dragon.protocol.state import State

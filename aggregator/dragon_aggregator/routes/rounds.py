@@ -11,7 +11,7 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import page
 from dragon.node.parameters import Query, integer
-from dragon.probing.prober import ProbeResult
+from dragon.probing.probe_result import ProbeResult
 from dragon_aggregator.certifier import AttestationRound
 from dragon_aggregator.components import Components
 from dragon_aggregator.monitor import MAX_RECENT_ROUNDS

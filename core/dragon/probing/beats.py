@@ -31,10 +31,15 @@ def judge(newest: NewestBeat, every_seconds: int) -> Judgement:
     """
     age, listening = newest.age_seconds, newest.listening_seconds
     if age is not None and age <= every_seconds:
-        return Judgement(Status.UP, ANSWERED)
+        return Judgement(Status.UP, ANSWERED, _in_words(age, newest.passed_on_by))
     if listening <= every_seconds + START_MARGIN_SECONDS:
         message = f"listening for {listening:.0f} s of {every_seconds + START_MARGIN_SECONDS:.0f} s"
         return Judgement.down(NOT_HEARD_YET, message)
     if age is None:
         return Judgement.down(NO_BEAT, f"no beat for over {every_seconds} s")
-    return Judgement.down(NO_BEAT, f"last beat {age:.0f} s ago")
+    return Judgement.down(NO_BEAT, _in_words(age, newest.passed_on_by))
+
+
+def _in_words(age_seconds: float, passed_on_by: str) -> str:
+    source = f", passed on by {passed_on_by}" if passed_on_by else ""
+    return f"last beat {age_seconds:.0f} s ago{source}"

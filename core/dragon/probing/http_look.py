@@ -37,7 +37,7 @@ def look(
             return Judgement.failed(error)
         if not is_followed(check, response):
             return judge(check, response)
-        url = urljoin(url, response.location)
+        url = _target_of(url, response.location or "")
         if (refused := refuse_redirect(check, url)) is not None:
             return refused
     return Judgement.down(TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS}")
@@ -50,6 +50,14 @@ def is_followed(check: HttpCheck, response: HttpResponse) -> bool:
     )
 
 
+def _target_of(url: str, location: str) -> str:
+    """Return the URL that an answer redirects to. It may be invalid."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location
+
+
 def refuse_redirect(check: HttpCheck, url: str) -> Judgement | None:
     """Return a judgement if a redirect to that URL may not be followed."""
     try:
@@ -58,7 +66,8 @@ def refuse_redirect(check: HttpCheck, url: str) -> Judgement | None:
         _ = parts.port  # raises for a port that is no number
     except ValueError:
         host = scheme = ""
-    if scheme in {"http", "https"} and host in check.redirect_hosts:
+    listed = {each.strip("[]") for each in check.redirect_hosts}
+    if scheme in {"http", "https"} and host in listed:
         return None
     return Judgement.down(REDIRECT_HOST, excerpt(url))
 
@@ -66,7 +75,7 @@ def refuse_redirect(check: HttpCheck, url: str) -> Judgement | None:
 def judge(check: HttpCheck, response: HttpResponse) -> Judgement:
     """Judge an answer. Of a body, only the first 64 KiB are known."""
     expires = response.certificate_expires
-    if not any(first <= response.status <= last for first, last in check.status):
+    if not check.accepts(response.status):
         detail = excerpt(response.location or "")
         return Judgement(Status.DOWN, f"status_{response.status}", detail, expires)
     body = b"" if check.method == "HEAD" else response.body

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, Final
 
-from dragon.encoding import canonical
+from dragon.encoding import canonical, parse
 from dragon.errors import PeerError
 from dragon.net.http_client import HttpResponse
 from dragon.net.target_network import TargetNetwork
@@ -31,7 +31,9 @@ def look(check: JsonRpcCheck, url: str, network: TargetNetwork) -> Judgement:
 
     The judgement is `up` with a height; `judge_height` compares it with others of the group.
     """
-    body = canonical({"id": 1, "jsonrpc": "2.0", "method": check.method, "params": check.params})
+    body = canonical(
+        {"id": 1, "jsonrpc": "2.0", "method": check.method, "params": parse(check.params)}
+    )
     try:
         response = network.exchange(
             "POST", url, deadline=check.timeout_ms / 1000, body=body, headers=_HEADERS

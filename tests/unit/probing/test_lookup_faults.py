@@ -12,7 +12,7 @@ from dragon.probing.lookup_faults import (
     control_names,
     is_resolver_at_fault,
 )
-from dragon.probing.prober import ProbeResult
+from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Target
 from dragon.protocol.state import History, State, Transition

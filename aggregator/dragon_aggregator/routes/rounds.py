@@ -61,6 +61,7 @@ def _probe(result: ProbeResult) -> dict[str, object]:
         "reason": result.reason,
         "latency_ms": result.latency_ms,
         "clock_offset_ms": result.offset_ms,
+        "beat": result.beat.to_json() if result.beat else None,
     }
 
 

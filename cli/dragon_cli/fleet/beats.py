@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -144,13 +143,13 @@ def default_pause(every_seconds: int) -> float:
 
 def retry_pause(failures: int, pause: float) -> float:
     """Return the seconds until the next beat after a number of beats that nobody took."""
-    return min(pause, FIRST_RETRY_SECONDS * 2 ** min(failures - 1, 16))
+    return min(pause, FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 16))
 
 
 def clock_offset_ms(sent: Sent) -> int | None:
     """Return the median offset of the machine's clock; None if no operator took the beat."""
     offsets = sorted(each.offset_ms for each in sent.taken.values())
-    return offsets[math.floor(len(offsets) / 2)] if offsets else None
+    return offsets[len(offsets) // 2] if offsets else None
 
 
 def _explained(name: str, refusal: DragonError) -> DragonError:

@@ -61,6 +61,16 @@ class NewestBeat:
     offset_ms: int | None = None  # the machine's clock minus ours when it arrived
     passed_on_by: str = ""  # as `HeardBeat`
 
+    def to_json(self) -> dict[str, object] | None:
+        """Return how it is shown; None if there is no beat."""
+        if self.age_seconds is None:
+            return None
+        return {
+            "age_seconds": int(self.age_seconds),
+            "clock_offset_ms": self.offset_ms,
+            "passed_on_by": self.passed_on_by or None,
+        }
+
 
 @dataclass(slots=True)
 class _Target:

@@ -477,6 +477,14 @@ class Reported(Schema):
     delivered: list[str]
 
 
+class NewestBeat(Schema):
+    """`passed_on_by`: an operator, unsigned; null if the beat came from the target itself."""
+
+    age_seconds: Seconds
+    clock_offset_ms: int
+    passed_on_by: Id | None
+
+
 class LatestProbe(Schema):
     status: UpOrDown
     reason: str
@@ -490,7 +498,8 @@ class Node(Schema):
     status: Literal["up", "down", "unknown"]
     since: int | None
     seen: LatestProbe | None
-    signed: bool  # whether its answers are signed; a target has no key
+    signed: bool  # whether its answers or heartbeats are signed
+    beat: NewestBeat | None
 
 
 class Nodes(Schema):
@@ -504,6 +513,7 @@ class Probe(Schema):
     reason: str
     latency_ms: int
     clock_offset_ms: int | None
+    beat: NewestBeat | None  # of a target that sends heartbeats
 
 
 class ProbedRound(Schema):

@@ -31,15 +31,16 @@ def judge(newest: NewestBeat, every_seconds: int) -> Judgement:
     """
     age, listening = newest.age_seconds, newest.listening_seconds
     if age is not None and age <= every_seconds:
-        return Judgement(Status.UP, ANSWERED, _in_words(age, newest.passed_on_by))
+        return _judgement(Status.UP, ANSWERED, newest)
     if listening <= every_seconds + START_MARGIN_SECONDS:
-        message = f"listening for {listening:.0f} s of {every_seconds + START_MARGIN_SECONDS:.0f} s"
-        return Judgement.down(NOT_HEARD_YET, message)
+        return _judgement(Status.DOWN, NOT_HEARD_YET, newest)
+    return _judgement(Status.DOWN, NO_BEAT, newest)
+
+
+def _judgement(status: Status, reason: str, newest: NewestBeat) -> Judgement:
+    age, source = newest.age_seconds, newest.passed_on_by
     if age is None:
-        return Judgement.down(NO_BEAT, f"no beat for over {every_seconds} s")
-    return Judgement.down(NO_BEAT, _in_words(age, newest.passed_on_by))
-
-
-def _in_words(age_seconds: float, passed_on_by: str) -> str:
-    source = f", passed on by {passed_on_by}" if passed_on_by else ""
-    return f"last beat {age_seconds:.0f} s ago{source}"
+        detail = f"no beat in {newest.listening_seconds:.0f} s"
+    else:
+        detail = f"last beat {age:.0f} s ago" + (f", passed on by {source}" if source else "")
+    return Judgement(status, reason, detail, beat=newest)

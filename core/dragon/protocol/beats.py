@@ -112,6 +112,12 @@ def heartbeat_checks(committee: Committee) -> Mapping[str, HeartbeatCheck]:
     }
 
 
+def sends_beats(committee: Committee, node_id: str) -> bool:
+    """Return whether a node is a target that sends beats."""
+    target = committee.targets_by_id.get(node_id)
+    return target is not None and isinstance(target.check, HeartbeatCheck)
+
+
 def heartbeat_check(committee: Committee, node_id: str) -> HeartbeatCheck:
     """Return the key and the limit of a target that sends beats.
 

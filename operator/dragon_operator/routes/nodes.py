@@ -14,6 +14,7 @@ from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import MAX_PAGE_SIZE, page
 from dragon.node.parameters import Query, identifier, integer
 from dragon.probing.probe_result import ProbeResult
+from dragon.protocol.beats import sends_beats
 from dragon_operator.components import Components
 
 
@@ -74,7 +75,8 @@ def _node(components: Components, node_id: str) -> dict[str, object]:
         "status": str(last.status) if last else "unknown",
         "since": last.timestamp if last else None,
         "seen": _latest_probe(seen) if seen else None,
-        "signed": is_operator,
+        "signed": is_operator or sends_beats(components.committee, node_id),
+        "beat": components.beats.newest(node_id).to_json(),
     }
 
 

@@ -59,6 +59,7 @@ def _round(probed: ProbedRound, rounds: Rounds) -> dict[str, object]:
                 "reason": each.reason,
                 "latency_ms": each.latency_ms,
                 "clock_offset_ms": each.offset_ms,
+                "beat": each.beat.to_json() if each.beat else None,
             }
             for each in probed.results.values()
         ],

@@ -24,13 +24,14 @@ from dragon.protocol.beats import SignedBeat, heartbeat_check, heartbeat_checks
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.target_checks import HeartbeatCheck
 
-TICK_SECONDS: Final = 1.0
-MAX_TICK_SECONDS: Final = 5.0  # a longer one: this process was suspended, and missed beats
-# Processor time for signatures from addresses that have not sent a genuine beat of the target.
-UNKNOWN_BURST_MS: Final = 25.0  # at once, for one such address
-UNKNOWN_MS_PER_SECOND: Final = 5.0  # for one such address
-UNKNOWNS_BURST_MS: Final = 250.0  # at once, for all such addresses together
-UNKNOWNS_MS_PER_SECOND: Final = 50.0  # for all such addresses together
+TICK_SECONDS: Final = 1.0  # between two looks at the committee and at the clock
+MAX_TICK_SECONDS: Final = 5.0  # a longer pause: this process was suspended, and missed beats
+# Processor time, in milliseconds at once and in milliseconds for each second, for signatures of
+# beats from unknown addresses: those from which no genuine beat of the target came before.
+UNKNOWN_BURST_MS: Final = 25.0  # at once, for beats from one unknown address
+UNKNOWN_MS_PER_SECOND: Final = 5.0  # for beats from one unknown address
+UNKNOWNS_BURST_MS: Final = 250.0  # at once, for beats from all unknown addresses together
+UNKNOWNS_MS_PER_SECOND: Final = 50.0  # for beats from all unknown addresses together
 
 
 @dataclass(frozen=True, slots=True)

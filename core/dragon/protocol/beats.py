@@ -71,13 +71,13 @@ class SignedBeat:
 
         Raises BeatTooOld, BeatTooEarly: `offset_ms` is the machine's clock minus the receiver's.
         """
-        offset_ms = self.time_ms - now_ms
-        facts = {"offset_ms": offset_ms, "max_offset_ms": MAX_CLOCK_OFFSET_MS}
-        if offset_ms < -MAX_CLOCK_OFFSET_MS:
+        offset_ms, most = self.time_ms - now_ms, MAX_CLOCK_OFFSET_MS
+        if offset_ms < -most:
             message = _wrong_clock(self.node_id, -offset_ms, "behind")
-            raise errors.BeatTooOld(message, **facts)
-        if offset_ms > MAX_CLOCK_OFFSET_MS:
-            raise errors.BeatTooEarly(_wrong_clock(self.node_id, offset_ms, "ahead of"), **facts)
+            raise errors.BeatTooOld(message, offset_ms=offset_ms, max_offset_ms=most)
+        if offset_ms > most:
+            message = _wrong_clock(self.node_id, offset_ms, "ahead of")
+            raise errors.BeatTooEarly(message, offset_ms=offset_ms, max_offset_ms=most)
 
     def check_later(self, newest_ms: int | None) -> None:
         """Check that the beat is later than the newest one before it, if there was one.

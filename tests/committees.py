@@ -9,19 +9,23 @@ from dragon.protocol import bls, certificate
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import Claim
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import (
+    DEFAULT_MAINTENANCE_NOTICE,
     DEFAULT_QUORUMS,
     Aggregator,
     Committee,
     Expert,
     Operator,
+    Owner,
     QuorumRule,
     Sequencer,
     Target,
 )
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.history import History
+from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.state import Mark, State
 from dragon.protocol.target_checks import HeartbeatCheck, HttpCheck, default_timeout_ms
@@ -57,6 +61,12 @@ class Members:
     def endorse(self, claim: EndorsementClaim) -> Endorsement:
         return Endorsement.sign(claim, secret(claim.expert), self.committee.id)
 
+    def announce(self, claim: MaintenanceClaim) -> Maintenance:
+        """An announcement, signed by the speaker of the node."""
+        speaker = self.committee.speaker(claim.node_id)
+        key = self.secrets.get(speaker) or secret(speaker)
+        return Maintenance.sign(claim, key, self.committee.id)
+
 
 def secret(name: str) -> bls.SecretKey:
     return bls.SecretKey.generate(name.encode().ljust(32, b"."))
@@ -67,6 +77,8 @@ def make_members(
     *,
     targets: int = 0,
     experts: int = 0,
+    owners: int = 0,
+    maintenance_notice: int = DEFAULT_MAINTENANCE_NOTICE,
     name: str = "test",
     genesis: int = GENESIS,
     round_seconds: int = 5,
@@ -100,6 +112,7 @@ def make_members(
                 f"target_{i}",
                 f"http://target-{i}:80",
                 HttpCheck(timeout_ms=default_timeout_ms(round_seconds)),
+                owner=f"owner_{i}" if i <= owners else "",
             )
             for i in range(1, targets + 1)
         ),
@@ -108,6 +121,11 @@ def make_members(
             for rank in range(aggregators)
         ),
         sequencer=Sequencer(app, 67, (nodes_sha256,)),
+        owners=tuple(
+            Owner(owner, key.public_key(), key.prove_possession())
+            for owner, key in ((f"owner_{i}", secret(f"owner_{i}")) for i in range(1, owners + 1))
+        ),
+        maintenance_notice=maintenance_notice,
     )
     return Members(committee, secrets)
 

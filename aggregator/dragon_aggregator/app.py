@@ -12,7 +12,7 @@ from dragon.node import metrics
 from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
-from dragon.node.routes import beats, committee, log
+from dragon.node.routes import beats, committee, log, nodes
 from dragon.probing import clock_skew
 from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.committee import Committee
@@ -22,6 +22,7 @@ from dragon_aggregator.routes import (
     downtime_certificates,
     outbox,
     rounds,
+    single_signed,
     submissions,
     suspicions,
 )
@@ -44,11 +45,13 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         exceptions=Exceptions(is_submission=submissions.is_submission),
         certification=components.certification,
     )
-    for module in (rounds, outbox, downtime_certificates, suspicions, submissions):
+    parts = (rounds, outbox, downtime_certificates, suspicions, submissions, single_signed)
+    for module in parts:
         app.register_api(module.routes(components))
     app.register_api(beats.routes(components.beats, direct=False))
     app.register_api(log.routes(components.log))
     app.register_api(committee.routes(components.log))
+    app.register_api(nodes.routes(components.log, beat=components.beats.shown))
     return app
 
 

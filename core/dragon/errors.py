@@ -233,7 +233,7 @@ class Stale(NotApplicable):
 
 
 class Early(NotApplicable):
-    """The endorsement's timestamp is too far in the future."""
+    """The timestamp of an event that one key signs is too far in the future."""
 
 
 class NotLater(NotApplicable):
@@ -274,6 +274,18 @@ class NotNextEpoch(NotApplicable):
 
 class UnfitSuccessor(NotApplicable):
     """The committee that the handover names may not follow the one that holds."""
+
+
+class TooLate(NotApplicable):
+    """The maintenance begins too soon: it has to be announced ahead, by log time."""
+
+
+class TooFar(NotApplicable):
+    """The maintenance begins too far ahead, or its window has no allowed length."""
+
+
+class EnoughAnnounced(NotApplicable):
+    """The node already has the maximum number of announced windows that have not ended."""
 
 
 class AfterForged(NotApplicable):

@@ -1,4 +1,4 @@
-"""Client of an aggregator: submits operators' suspicions and experts' endorsements."""
+"""Client of an aggregator: submits suspicions, endorsements and announcements of maintenance."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from http import HTTPStatus
 from typing import Final
 
 from dragon import errors
-from dragon.encoding import to_hex
+from dragon.encoding import Json, to_hex
 from dragon.net.http_client import HttpClient, HttpResponse
 from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.messages import Suspicion
 
-# Errors by which an aggregator refuses an endorsement, by the title of the problem document.
+# Errors by which an aggregator refuses an event of one signer, by the problem document's title.
 REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {
     "superseded": errors.Superseded,
     "wrong_committee": errors.WrongCommittee,
@@ -23,7 +24,13 @@ REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {
     "applied_already": errors.AppliedAlready,
     "no_such_window": errors.NoSuchWindow,
     "not_later": errors.NotLater,
+    "unknown_node": errors.UnknownNode,
+    "no_owner": errors.NoOwner,
+    "too_late": errors.TooLate,
+    "too_far": errors.TooFar,
+    "enough_announced": errors.EnoughAnnounced,
     "stale": errors.Stale,
+    "before_seat": errors.BeforeSeat,
     "early": errors.Early,
     "log_stopped": errors.LogStopped,
     "busy": errors.Busy,
@@ -50,8 +57,17 @@ class AggregatorClient:
             DragonError: the aggregator refuses it, by one of `REFUSALS`, with its explanation.
             Unreachable, BadAnswer: no usable answer.
         """
-        body = endorsement.to_json()
-        response = self.http.post(f"{self.url}/endorsements", body, deadline=deadline)
+        self._submit("/endorsements", endorsement.to_json(), deadline)
+
+    def announce(self, maintenance: Maintenance, *, deadline: float) -> None:
+        """Submit an announcement of maintenance, which the aggregator sends to the ledger.
+
+        Raises as `endorse`.
+        """
+        self._submit("/maintenance", maintenance.to_json(), deadline)
+
+    def _submit(self, path: str, body: dict[str, Json], deadline: float) -> None:
+        response = self.http.post(f"{self.url}{path}", body, deadline=deadline)
         if response.status >= HTTPStatus.BAD_REQUEST and (refusal := _refusal(response)):
             raise refusal(response.detail())
         response.successful()

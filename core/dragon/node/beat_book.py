@@ -233,6 +233,10 @@ class BeatBook:
             target = self._targets.get(node_id)
             return NewestBeat(0.0) if target is None else _newest(target, self._monotonic())
 
+    def shown(self, node_id: str) -> dict[str, object] | None:
+        """Return the newest beat of a node in the published form; None if there is none."""
+        return self.newest(node_id).to_json()
+
     def all(self) -> Mapping[str, NewestBeat]:
         """Return what is known of each target that sends beats, by id."""
         with self._lock:

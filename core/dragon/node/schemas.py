@@ -18,6 +18,7 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
@@ -164,6 +165,11 @@ class Endorsement(_claim(EndorsementClaim)):  # type: ignore[misc]
     committee: Hash
 
 
+class Maintenance(_claim(MaintenanceClaim)):  # type: ignore[misc]
+    signature: Signature
+    committee: Hash
+
+
 class StatusCertificate(Status, _Certified):
     pass
 
@@ -201,7 +207,12 @@ class DowntimeCertificate(Downtime, _Certified):
 
 
 Event = Annotated[
-    StatusCertificate | CheckpointCertificate | WindowCertificate | Endorsement | HandoverEvent,
+    StatusCertificate
+    | CheckpointCertificate
+    | WindowCertificate
+    | Endorsement
+    | Maintenance
+    | HandoverEvent,
     Field(discriminator="kind"),
 ]
 Mark = Annotated[CheckpointCertificate | HandoverEvent, Field(discriminator="kind")]
@@ -492,7 +503,27 @@ class LatestProbe(Schema):
     latency_ms: int
 
 
+class WindowOfMaintenance(Schema):
+    """Announced maintenance of a node, in Unix seconds; `to` is exclusive."""
+
+    position: int
+    begin: Annotated[Time, Field(alias="from")]
+    end: Annotated[Time, Field(alias="to")]
+    timestamp: Time
+
+
+class MaintenanceAt(_model(MaintenanceClaim)):  # type: ignore[misc]
+    position: int
+
+
+class MaintenancePage(Schema):
+    maintenance: list[MaintenanceAt]
+    next: int | None
+
+
 class Node(Schema):
+    """`maintenance`: announced windows that have not ended by log time, the first end first."""
+
     node_id: Id
     kind: Literal["operator", "target"]
     status: Literal["up", "down", "unknown"]
@@ -500,6 +531,8 @@ class Node(Schema):
     seen: LatestProbe | None
     signed: bool  # whether its answers or heartbeats are signed
     beat: NewestBeat | None
+    listed_since: Time  # the seat of the first committee that listed it
+    maintenance: list[WindowOfMaintenance]
 
 
 class Nodes(Schema):

@@ -6,7 +6,15 @@ Importing this package registers all kinds. `base` defines what the kinds have i
 from __future__ import annotations
 
 from dragon.encoding import Json, Members
-from dragon.protocol.claims import checkpoint, downtime, endorsement, handover, status, window
+from dragon.protocol.claims import (
+    checkpoint,
+    downtime,
+    endorsement,
+    handover,
+    maintenance,
+    status,
+    window,
+)
 from dragon.protocol.claims.base import Claim, kinds
 from dragon.protocol.claims.handover import AcceptanceClaim
 
@@ -17,6 +25,7 @@ __all__ = [
     "endorsement",
     "from_json",
     "handover",
+    "maintenance",
     "status",
     "window",
 ]

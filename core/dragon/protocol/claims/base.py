@@ -1,8 +1,8 @@
 """The base classes of claims and kinds, and the registry of kinds.
 
-A claim is a statement that operators, or one expert, may sign. Its *kind* has all rules about it:
-when it may be signed, when the log accepts it, how it changes the state, and how it is shown. A new
-kind is one module in this package that ends with `register(…)`.
+A claim is a statement that operators may sign, or the holder of one key alone. Its *kind* has all
+rules about it: when it may be signed, when the log accepts it, how it changes the state, and how it
+is shown. A new kind is one module in this package that ends with `register(…)`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Kind(ABC, Generic[C]):
     """The rules of one kind of claim. Pure: no clock, file or network."""
 
     claim: type[C]
-    default_quorum: QuorumRule | None  # None: one expert signs alone, see `endorsement`
+    default_quorum: QuorumRule | None  # None: one key signs alone, see `single_signer`
     tables: tuple[Table, ...] = ()
 
     @property

@@ -41,8 +41,8 @@ from committees import Members, make_members
 from dragon.encoding import canonical
 from dragon.errors import LedgerUnavailable
 from dragon.log.audit import Audit, audit
-from dragon.net.connecting import Connector
-from dragon.net.http_client import HttpClient, unreachable
+from dragon.net.connecting import AddressRefused, Connector
+from dragon.net.http_client import HttpClient, HttpResponse, unreachable
 from dragon.net.runtime import Runtime
 from dragon.net.session import make_session
 from dragon.net.target_network import SocketNetwork
@@ -175,22 +175,32 @@ class Wire(BaseAdapter):
 class WiredNetwork(SocketNetwork):
     """How a service of a world reaches targets. Ports are open unless there is a fault."""
 
-    def __init__(self, http: HttpClient, world: World, caller: str) -> None:
-        super().__init__(http, Connector())
+    def __init__(self, world: World, caller: str, *, may_be_private: bool) -> None:
+        super().__init__(HttpClient(world.session(caller)), Connector())
         self._world = world
         self._caller = caller
+        self._may_be_private = may_be_private
+
+    def exchange(self, method: str, url: str, **options: Any) -> HttpResponse:
+        self._check(urlsplit(url).hostname)
+        return super().exchange(method, url, **options)
 
     def connect(self, host: str, port: int, *, deadline: float) -> None:
         self.handshake(host, port, deadline=deadline)
 
     def handshake(self, host: str, port: int, *, deadline: float) -> int | None:
         """Return when the certificate of `World.certificates` expires."""
+        self._check(host)
         request = requests.Request("CONNECT", f"http://{host}:{port}").prepare()
         try:
             Wire(self._world, self._caller).send(request, timeout=deadline)
         except (requests.RequestException, OSError) as error:
             raise unreachable(error) from None
         return self._world.certificates.get(f"{host}:{port}")
+
+    def _check(self, host: str | None) -> None:
+        if host in self._world.private_hosts and not self._may_be_private:
+            raise unreachable(AddressRefused())
 
 
 def _total(timeout: object) -> float:
@@ -233,6 +243,7 @@ class World:
         # (from, to) → number of the error of the caller's resolver, such as `socket.EAI_AGAIN`
         self.lookup_faults: dict[tuple[str, str], int] = {}
         self.certificates: dict[str, int] = {}  # host:port of a target → Unix seconds of its end
+        self.private_hosts: set[str] = set()  # hosts of targets that have a private address
         self.sent: list[tuple[str, requests.PreparedRequest]] = []
         self.names: dict[str, str] = {SEQUENCER: "sequencer"}
         self.newcomers: dict[str, bls.SecretKey] = {}  # operators and next keys without a seat
@@ -366,7 +377,7 @@ class World:
             entropy=self._random.randbytes,
             workers=lambda _: SimulatedExecutor(self.clock),
             processor=lambda: self.clock.now,
-            networks=lambda _: WiredNetwork(HttpClient(self.session(name)), self, name),
+            networks=lambda private: WiredNetwork(self, name, may_be_private=private),
         )
 
     def session(self, name: str) -> requests.Session:

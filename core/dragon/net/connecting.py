@@ -6,7 +6,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, TypeAlias
 
 from urllib3.util.connection import create_connection
 
@@ -21,12 +21,9 @@ class AddressRefused(OSError):
         super().__init__(errno.EACCES, "the host has private addresses only")
 
 
-class OpenSocket(Protocol):
-    """Connects to a numeric address within `timeout` seconds (None: without a limit)."""
-
-    def __call__(
-        self, address: tuple[str, int], timeout: float | None, **options: Any
-    ) -> socket.socket: ...
+# Connects to a numeric address, with a timeout in seconds (None: without a limit) and options.
+OpenSocket: TypeAlias = Callable[..., socket.socket]
+MIN_SECONDS: Final = 0.001  # without any time, a socket would wait forever
 
 
 class Connector:
@@ -79,9 +76,6 @@ class Connector:
         if found and not permitted:
             raise AddressRefused
         return permitted
-
-
-MIN_SECONDS: Final = 0.001  # without any time, a socket would wait forever
 
 
 def seconds_left(ends: float) -> float:

@@ -499,8 +499,10 @@ class NewestBeat(Schema):
 class LatestProbe(Schema):
     status: UpOrDown
     reason: str
+    detail: str
     at: int
     latency_ms: int
+    certificate_expires: int | None
 
 
 class WindowOfMaintenance(Schema):
@@ -544,8 +546,11 @@ class Probe(Schema):
     node_id: Id
     seen: UpOrDown
     reason: str
+    detail: str
+    at: int
     latency_ms: int
     clock_offset_ms: int | None
+    certificate_expires: int | None
     beat: NewestBeat | None  # of a target that sends heartbeats
 
 

@@ -73,3 +73,17 @@ class ProbeResult:
     def is_evidence(self) -> bool:
         """Whether the result says anything about the node."""
         return self.reason not in NO_EVIDENCE
+
+    def to_json(self) -> dict[str, object]:
+        """Return the members that `GET /rounds` and `GET /probes` show."""
+        return {
+            "node_id": self.node_id,
+            "seen": str(self.status),
+            "reason": self.reason,
+            "detail": self.detail,
+            "at": int(self.begun_at),
+            "latency_ms": self.latency_ms,
+            "clock_offset_ms": self.offset_ms,
+            "certificate_expires": self.certificate_expires,
+            "beat": self.beat.to_json() if self.beat else None,
+        }

@@ -56,6 +56,8 @@ def _latest_probe(seen: ProbeResult) -> dict[str, object]:
     return {
         "status": str(seen.status),
         "reason": seen.reason,
+        "detail": seen.detail,
         "at": int(seen.begun_at),
         "latency_ms": seen.latency_ms,
+        "certificate_expires": seen.certificate_expires,
     }

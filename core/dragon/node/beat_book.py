@@ -16,7 +16,7 @@ from typing import Final
 from prometheus_client import Counter
 from prometheus_client.metrics_core import Metric
 
-from dragon.errors import DragonError, UnknownSigner
+from dragon.errors import DragonError, RateLimited, UnknownSigner
 from dragon.node.admission import Client
 from dragon.node.metrics import gauges
 from dragon.node.rate_limits import ProcessorShare, Rate
@@ -26,6 +26,7 @@ from dragon.protocol.target_checks import HeartbeatCheck
 
 TICK_SECONDS: Final = 1.0  # between two looks at the committee and at the clock
 MAX_TICK_SECONDS: Final = 5.0  # a longer pause: this process was suspended, and missed beats
+MIN_GAP_SECONDS: Final = 0.25  # between two beats of a target; further ones are refused
 # Processor time, in milliseconds at once and in milliseconds for each second, for signatures of
 # beats from unknown addresses: those from which no genuine beat of the target came before.
 UNKNOWN_BURST_MS: Final = 25.0  # at once, for beats from one unknown address
@@ -141,7 +142,7 @@ class BeatBook:
             UnknownSigner: `passed_on_by` is not an operator.
             BeatTooOld, BeatTooEarly: the machine's clock differs too much from ours.
             BeatNotLater: a later beat has been received.
-            RateLimited: too many signatures of unknown senders were verified.
+            RateLimited: beats of the target, or of unknown senders, come too fast.
             InvalidSignature, BadSignature: the target has not signed it.
         """
         try:
@@ -171,12 +172,18 @@ class BeatBook:
         return Taken(is_new, offset_ms, check.every_seconds)
 
     def _is_known(self, signed: SignedBeat) -> bool:
-        """Whether this very beat is the newest one. Raises BeatNotLater: it is an older one."""
+        """Whether this very beat is the newest one.
+
+        Raises BeatNotLater: it is an older one; RateLimited: the newest one has just come.
+        """
         with self._lock:
             heard = self._target(signed.node_id).heard
         if heard is None or heard.signed == signed:
             return heard is not None
         signed.check_later(heard.signed.time_ms)
+        if self._monotonic() - heard.heard_at < MIN_GAP_SECONDS:
+            message = f"{signed.node_id} sends more than one beat in {MIN_GAP_SECONDS} s"
+            raise RateLimited(message, retry_after=1)
         return False
 
     def _verify(

@@ -158,6 +158,17 @@ def test_a_member_that_does_not_answer_delays_no_other(network: Network) -> None
     assert network.counted() == {"failed": 1, "delivered": 4}
 
 
+def test_an_operator_without_a_seat_sends_a_beat_as_the_target_does(network: Network) -> None:
+    """Others do not believe that it passes beats on, and pass this one on themselves."""
+    network.committee = replace(network.committee, operators=network.committee.operators[1:])
+    beat = signed()
+
+    network.relay.pass_on(beat)
+    network.run()
+
+    assert network.received[0] == ("operator-2:5002", beat.to_json())
+
+
 def test_beats_are_passed_on_to_the_members_that_a_handover_seats(network: Network) -> None:
     network.committee = replace(network.committee, operators=network.committee.operators[:2])
     network.relay.pass_on(signed())

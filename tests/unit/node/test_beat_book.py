@@ -10,6 +10,7 @@ from committees import make_members, secret, with_heartbeats
 from dragon import errors
 from dragon.node.admission import Client
 from dragon.node.beat_book import (
+    MIN_GAP_SECONDS,
     UNKNOWN_BURST_MS,
     UNKNOWNS_BURST_MS,
     BeatBook,
@@ -166,6 +167,17 @@ def test_a_beat_before_the_newest_is_refused(service: Service) -> None:
 
     with pytest.raises(errors.BeatNotLater):
         service.send(earlier)
+
+
+def test_a_target_that_sends_too_many_beats_is_limited(service: Service) -> None:
+    """Before its signature costs anything. The beats of a machine are seconds apart."""
+    service.send(service.beat())
+    service.sleep(MIN_GAP_SECONDS / 2)
+    with pytest.raises(errors.RateLimited):
+        service.send(service.beat())
+    service.sleep(MIN_GAP_SECONDS / 2)
+
+    assert service.send(service.beat()).is_new
 
 
 def test_a_stolen_beat_counts_neither_again_nor_later(service: Service) -> None:

@@ -14,6 +14,7 @@ from committees import Members, make_members, secret, with_heartbeats
 from dragon.node.beat_book import BeatBook
 from dragon.protocol.beats import Beat, SignedBeat
 from dragon.protocol.claims.status import StatusClaim
+from epochs import propose
 from simulation import World
 
 NODE = "sensor_1"
@@ -230,6 +231,31 @@ def test_a_restarted_operator_does_not_sign_that_the_machine_is_down(
 
     assert "too_few_looks" in world.answers()
     assert world.moves() == ["up"]
+
+
+# Handovers
+
+
+def test_a_handover_changes_nothing_for_the_machine(world: HeartbeatWorld) -> None:
+    """Its beats name the network, and not the committee. A target that is added is unknown."""
+    world.run_beating(2)
+    network_id = world.committee.network_id
+    targets = with_heartbeats(world.members, "sensor_2").committee.targets
+    following = propose(world, targets=targets)
+    world.run_beating(4)
+    world.take_seats(following)
+
+    world.run_beating(4)
+
+    assert world.components("operator_1").log.committee == following.committee
+    assert world.committee.network_id == network_id
+    assert world.moves() == ["up"]
+    assert world.statuses("operator_1")["sensor_2"] == "unknown"  # not listened for long enough
+    world.run_beating(5)
+    assert world.statuses("operator_1") == {
+        **dict.fromkeys(world.committee.urls, "up"),
+        "sensor_2": "down",
+    }
 
 
 # Attacks

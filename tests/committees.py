@@ -130,19 +130,20 @@ def make_members(
     return Members(committee, secrets)
 
 
+def with_target(members: Members, target: Target) -> Members:
+    """Return the same committee with another entry of a target, which may be new."""
+    committee = members.committee
+    others = tuple(each for each in committee.targets if each.id != target.id)
+    return replace(members, committee=replace(committee, targets=(*others, target)))
+
+
 def with_heartbeats(members: Members, *ids: str, every_seconds: int = 60) -> Members:
     """Return the same committee with further targets that send beats, signed with `secret(id)`."""
-    keys = {target_id: secret(target_id) for target_id in ids}
-    targets = tuple(
-        Target(
-            target_id,
-            "",
-            HeartbeatCheck(key.public_key(), key.prove_possession(), every_seconds),
-        )
-        for target_id, key in keys.items()
-    )
-    committee = members.committee
-    return replace(members, committee=replace(committee, targets=(*committee.targets, *targets)))
+    for target_id in ids:
+        key = secret(target_id)
+        check = HeartbeatCheck(key.public_key(), key.prove_possession(), every_seconds)
+        members = with_target(members, Target(target_id, "", check))
+    return members
 
 
 def with_log_time(state: State, time: int) -> State:

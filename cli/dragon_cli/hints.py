@@ -42,6 +42,12 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "Give the list here with `--nodes FILE`, and to the services of this host "
         "(SEQUENCER_NODES_FILE)."
     ),
+    errors.NoOwner: "`dragon target add ID URL --owner MEMBER` gives a target an owner.",
+    errors.TooLate: "`dragon committee show` shows the notice that the committee asks for.",
+    errors.TooFar: "A window begins at most 90 days ahead, and has at most 7 days.",
+    errors.EnoughAnnounced: (
+        "Wait until a window has ended: `dragon maintenance list NODE --open` lists them."
+    ),
     errors.UnknownNode: "`dragon nodes` lists the nodes of the committee.",
     errors.Unreachable: "Is the fleet running? `dragon up` starts one on this machine.",
     errors.Unavailable: "Run the same command again later; it continues where the stream ends.",

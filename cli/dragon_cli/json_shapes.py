@@ -44,6 +44,8 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "committee approve": (
         "id", "short_id", "epoch", "operators: ids", "approved_at", "lapses_at",
         "differences: list of what, before, after", "urls: all that this host will talk to",
+        "redirect_hosts: to which redirects of targets are followed",
+        "private: targets that may have private addresses, with their URLs",
         "quorums: by kind, before and after",
     ),
     "committee assemble": (
@@ -75,7 +77,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "incidents": (
         "operator: whose log it is",
-        "incidents: list of node_id, begin, end (null: still down), seconds",
+        "incidents: list of node_id, begin, end (null: still down), seconds, seconds_maintenance",
     ),
     "init": (
         "[committee]: id", "[name]", "[home]", "[operators]", "[experts]", "[quorum]",
@@ -89,6 +91,17 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "key verify": (_VERIFIED, "public_key", "[role]", "[id]"),
     "log archive": ("file", "archived", "journal: path or null"),
     "logs": ("*: the answer to `GET /logs`, or with `--event` to `GET /events/<position>`",),
+    "maintenance add": (
+        "[verdict]: `accepted`, without `--repeat`", "node_id", "[from]", "[to]",
+        "[by]: URL of the aggregator",
+        "[announced]: with `--repeat --once`, list of from, to: accepted by an aggregator now",
+        "[known]: list of from, to: in the logs already",
+        "[refused]: list of from, to, reason, detail",
+    ),
+    "maintenance list": (
+        "operator: whose log it is",
+        "maintenance: list of position, node_id, from, to, timestamp, state (past, now or coming)",
+    ),
     "nodes": ("operator", "nodes: as `GET /nodes`, with the other operators' probes in seen_by"),
     "proof security": ("parameter_set", "[warning]", "figures: a list, one entry for each size"),
     "proof verify": (_VERIFIED, "*: statement and parameter set", "security: figures in bits"),
@@ -117,7 +130,12 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "certified: false with `--no-wait`",
     ),
     "target add": _CHANGED,
+    "target list": ("epoch", "targets: as in the committee file"),
     "target remove": _CHANGED,
+    "target try": (
+        "target: as in the committee file", "status: `up` or `down`", "reason", "detail",
+        "latency_ms", "certificate_expires: Unix seconds, or null",
+    ),
     "verify certificate": (_VERIFIED, f"*: {_CLAIM}", *_KNOWN),
     "verify downtime": (_VERIFIED, f"*: {_CLAIM}", "seconds_up", *_KNOWN),
     "verify event": (

@@ -80,6 +80,10 @@ class UnknownValue(InvalidEncoding):
     """A value is not one of those allowed for its member."""
 
 
+class UnsortedNodes(InvalidEncoding):
+    """The nodes of a report are not in ascending order, or one is listed twice."""
+
+
 class InvalidPoint(DragonError):
     """A curve point is not on its curve, is outside the subgroup, or is at infinity."""
 
@@ -522,6 +526,10 @@ class NotCertified(DragonError):
     """Too few operators signed the claim."""
 
 
+class UnsuitablePeriod(DragonError):
+    """A period has no node, or too many for one certificate."""
+
+
 class KeystoreError(DragonError):
     """A key cannot be read."""
 
@@ -574,7 +582,7 @@ class ClientGone(Overdue):
 
 
 class StepFailed(DragonError):
-    """A step of the demonstration failed."""
+    """What a command waits for has not happened in time."""
 
 
 def because(error: Exception) -> str:

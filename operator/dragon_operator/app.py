@@ -110,8 +110,17 @@ def _metrics(components: Components) -> Iterator[Metric]:
         components.log, components.follower, components.committee, components.wall()
     )
     probe_results = components.peers.probe_results
+    looks = components.target_looks.latest()
     yield metrics.node_metrics(
-        {node_id: result.answered for node_id, result in probe_results.items()}
+        {node_id: each.answered for node_id, each in {**looks, **probe_results}.items()}
+    )
+    yield from metrics.certificate_metrics(
+        {
+            node_id: each.certificate_expires - components.wall()
+            for node_id, each in looks.items()
+            if each.certificate_expires is not None
+        },
+        components.target_looks.warn_seconds(),
     )
     yield from components.beats.metrics()
     yield metrics.clock_offset(clock_skew.median_ms(components.peers.offsets_ms()))

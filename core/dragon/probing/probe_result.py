@@ -87,3 +87,14 @@ class ProbeResult:
             "certificate_expires": self.certificate_expires,
             "beat": self.beat.to_json() if self.beat else None,
         }
+
+    def as_seen(self) -> dict[str, object]:
+        """Return the member `seen` of a node in `GET /nodes`."""
+        return {
+            "status": str(self.status),
+            "reason": self.reason,
+            "detail": self.detail,
+            "at": int(self.begun_at),
+            "latency_ms": self.latency_ms,
+            "certificate_expires": self.certificate_expires,
+        }

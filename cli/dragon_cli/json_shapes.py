@@ -93,6 +93,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "file: path of what was written", *_EVIDENCE,
         "contradictions: list of kind, operator, detail",
     ),
+    "heartbeat": (
+        "node_id", "time_ms", "accepted: offset of the clock in ms, by operator",
+        "refused: reason by operator", "unreachable: reason by operator",
+    ),
     "incidents": (
         "operator: whose log it is",
         "incidents: list of node_id, begin, end (null: still down), seconds, seconds_maintenance",

@@ -90,7 +90,7 @@ class Prober:
             on_result: called with the result of each probe, on any thread.
             keys_of: returns the keys with which an operator may sign its answer; by default the
                 one that the committee lists.
-            last_beat: returns how old the newest beat of a target is.
+            last_beat: returns what is known of the newest beat of a target.
         """
         self._keys_of = keys_of or listed_keys(seated)
         self._seated = seated

@@ -30,6 +30,9 @@ class FileKind(StrEnum):
     KEYSTORE = "a keystore"
     RECEIPT = "a receipt"
     CERTIFICATE = "a certificate"
+    EVIDENCE = "evidence about a node"
+    PERIOD = "a period report"
+    LEAF = "the proof of one node's part of a period report"
     EVENT = "a log event with its inclusion proof"
     PROOF = "a zero-knowledge proof"
     PROBLEM = "an error message of a service"
@@ -43,12 +46,15 @@ class FileKind(StrEnum):
 
 # Members by which a JSON object is recognized; the first entry that fits decides.
 _MEMBERS: Final = (
+    (FileKind.EVIDENCE, {"node_id", "collected_at", "operators"}),
     (FileKind.COMMITTEE, {"operators", "sequencer"}),
     (FileKind.LINEAGE, {"committees", "handovers"}),
     (FileKind.MEMBER, {"kind", "role", "proof_of_possession"}),
     (FileKind.RECEIPT, {"descriptor", "chunk"}),
     (FileKind.EVENT, {"event", "inclusion"}),
     (FileKind.CERTIFICATE, {"aggregated_signature", "signers"}),
+    (FileKind.PERIOD, {"certificate", "leaves"}),
+    (FileKind.LEAF, {"certificate", "leaf", "path"}),
     (FileKind.KEYSTORE, {"crypto", "version"}),
     (FileKind.PROBLEM, {"title", "status", "detail"}),
 )
@@ -59,7 +65,9 @@ ORIGINS: Final = {
     FileKind.MEMBER: "`dragon key new` writes one beside the key.",
     FileKind.RECEIPT: "`dragon stream FILE --stream NAME --receipts FOLDER` writes receipts.",
     FileKind.CERTIFICATE: "`dragon downtime NODE --output FILE` writes a certificate.",
+    FileKind.PERIOD: "`dragon period FROM TO --output FILE` writes a period report.",
     FileKind.EVENT: "`dragon logs --event POSITION` prints an event with its inclusion proof.",
+    FileKind.EVIDENCE: "`dragon evidence NODE --at TIME` writes it.",
     FileKind.LOG: "An operator's log is `operator.db` in its data folder.",
     FileKind.KEYSTORE: "A keystore is `keystore.json` in the folder of a key.",
     FileKind.NODES: "It is `nodes.json` in the folder of a fleet.",

@@ -504,7 +504,7 @@ def test_results_of_another_committee_are_refused(
         assert json.loads(out)["reason"] == "wrong_committee"
 
 
-@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log"])
+@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log", "period"])
 def test_a_missing_file_ends_with_2(verify: Run, tmp_path: Path, what: str) -> None:
     for path in (tmp_path / "none", tmp_path):
         code, out, err = verify(what, path)
@@ -512,7 +512,7 @@ def test_a_missing_file_ends_with_2(verify: Run, tmp_path: Path, what: str) -> N
         assert path.name in err
 
 
-@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log"])
+@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log", "period"])
 def test_a_missing_committee_file_ends_with_2(verify: Run, folder: Path, what: str) -> None:
     code, out, err = verify(what, folder / "event.json", committee="none.json")
 

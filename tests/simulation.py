@@ -41,9 +41,11 @@ from committees import Members, make_members
 from dragon.encoding import canonical
 from dragon.errors import LedgerUnavailable
 from dragon.log.audit import Audit, audit
-from dragon.net.http_client import HttpClient
+from dragon.net.connecting import AddressRefused, Connector
+from dragon.net.http_client import HttpClient, HttpResponse, unreachable
 from dragon.net.runtime import Runtime
 from dragon.net.session import make_session
+from dragon.net.target_network import SocketNetwork
 from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.maintenance import MaintenanceClaim
@@ -59,6 +61,7 @@ from dragon.storage.database import Database
 from dragon_aggregator.handover_collector import HandoverCollector
 from dragon_operator.approvals import Approval, approval_path
 from dragon_operator.databases import Databases
+from dragon_operator.target_looks import BEGIN_SHARE
 from dragon_sequencer.client import SequencerClient
 from dragon_sequencer.devnet.app import create_app as create_sequencer
 from dragon_sequencer.devnet.main import make_keys, nodes_document
@@ -87,6 +90,9 @@ class _SimulatedFuture(Future[Any]):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.clock, self.finished = clock, clock.now
+
+    def done(self) -> bool:
+        return self.finished <= self.clock.now
 
     def result(self, timeout: float | None = None) -> Any:
         """Move the clock to the time when the work was finished."""
@@ -166,6 +172,37 @@ class Wire(BaseAdapter):
         pass
 
 
+class WiredNetwork(SocketNetwork):
+    """How a service of a world reaches targets. Ports are open unless there is a fault."""
+
+    def __init__(self, world: World, caller: str, *, may_be_private: bool) -> None:
+        super().__init__(HttpClient(world.session(caller)), Connector())
+        self._world = world
+        self._caller = caller
+        self._may_be_private = may_be_private
+
+    def exchange(self, method: str, url: str, **options: Any) -> HttpResponse:
+        self._check(urlsplit(url).hostname)
+        return super().exchange(method, url, **options)
+
+    def connect(self, host: str, port: int, *, deadline: float) -> None:
+        self.handshake(host, port, deadline=deadline)
+
+    def handshake(self, host: str, port: int, *, deadline: float) -> int | None:
+        """Return when the certificate of `World.certificates` expires."""
+        self._check(host)
+        request = requests.Request("CONNECT", f"http://{host}:{port}").prepare()
+        try:
+            Wire(self._world, self._caller).send(request, timeout=deadline)
+        except (requests.RequestException, OSError) as error:
+            raise unreachable(error) from None
+        return self._world.certificates.get(f"{host}:{port}")
+
+    def _check(self, host: str | None) -> None:
+        if host in self._world.private_hosts and not self._may_be_private:
+            raise unreachable(AddressRefused())
+
+
 def _total(timeout: object) -> float:
     total = getattr(timeout, "total", None)
     if total is not None:
@@ -205,6 +242,8 @@ class World:
         self.cuts: set[tuple[str, str]] = set()  # (from, to) or (from, "*")
         # (from, to) → number of the error of the caller's resolver, such as `socket.EAI_AGAIN`
         self.lookup_faults: dict[tuple[str, str], int] = {}
+        self.certificates: dict[str, int] = {}  # host:port of a target → Unix seconds of its end
+        self.private_hosts: set[str] = set()  # hosts of targets that have a private address
         self.sent: list[tuple[str, requests.PreparedRequest]] = []
         self.names: dict[str, str] = {SEQUENCER: "sequencer"}
         self.newcomers: dict[str, bls.SecretKey] = {}  # operators and next keys without a seat
@@ -338,6 +377,7 @@ class World:
             entropy=self._random.randbytes,
             workers=lambda _: SimulatedExecutor(self.clock),
             processor=lambda: self.clock.now,
+            networks=lambda private: WiredNetwork(self, name, may_be_private=private),
         )
 
     def session(self, name: str) -> requests.Session:
@@ -420,7 +460,7 @@ class World:
         runtime = self.runtime(name)
         files = Databases.open(settings, runtime)
         components = dragon_operator.main.assemble(settings, files, client, runtime)
-        databases = [files.log, files.journal, files.objects]
+        databases = [files.log, files.journal, files.objects, files.evidence]
         return databases, components, dragon_operator.app.create_app(components)
 
     def _make_aggregator(self, name: str, client: SequencerClient) -> Made:
@@ -483,7 +523,9 @@ class World:
         )
 
     def run(self, rounds: int = 1, *, settle: bool = True, peers: bool = True) -> None:
-        """Run whole rounds: monitor, submit, finalize and follow; probe the peers in the middle.
+        """Run whole rounds: monitor, submit, finalize and follow; then the operators' own probes.
+
+        `peers`: whether they probe the targets and their peers.
 
         Operators whose clock is not confirmed also probe before each round.
         """
@@ -498,6 +540,8 @@ class World:
                     self._beside(self.services[name].components.handovers, number)
             if settle:
                 self.settle()
+            if peers:
+                self._look_at_targets(number)
             self._middle(number, peers=peers)
 
     def _beside(self, handovers: HandoverCollector, number: int) -> None:
@@ -505,6 +549,16 @@ class World:
         begun = self.clock.now
         handovers.step(self.committee.rounds.start(number))
         self.clock.now = begun
+
+    def _look_at_targets(self, number: int) -> None:
+        numbering = self.committee.rounds
+        at = numbering.start(number) + BEGIN_SHARE * numbering.seconds
+        self.clock.now = max(self.clock.now, at)
+        for name in self.watchers():
+            if self.is_answering(name):
+                begun = self.clock.now
+                self.services[name].components.target_looks.step()
+                self.clock.now = begun
 
     def _middle(self, number: int, *, peers: bool) -> None:
         numbering = self.committee.rounds
@@ -514,6 +568,7 @@ class World:
                 begun = self.clock.now
                 self.services[name].components.peers.probe()
                 self.services[name].components.peer_reports.step()
+                self.services[name].components.evidence.step()
                 self.clock.now = begun
         self.settle()
 

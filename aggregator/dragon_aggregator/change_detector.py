@@ -1,4 +1,8 @@
-"""Finds nodes that have changed: two probes of one round must agree."""
+"""Finds nodes that have changed.
+
+Two probes of one round must agree, and for a target as many looks of rounds in a row as the
+committee file says. For a slow target, its last finished look stands for both probes.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
-from dragon.probing.prober import Prober, ProbeResult
+from dragon.probing.probe_result import ProbeResult
+from dragon.probing.prober import Prober
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Seated
 from dragon_aggregator.clock_check import ClockCheck
@@ -96,7 +101,9 @@ class ChangeDetector:
         differing: dict[str, Status] = {}
         for node_id in node_ids:
             status, certified = results[node_id].status, self.certified_status(node_id)
-            if status is certified:
+            if status is certified or not results[node_id].is_evidence:
+                continue
+            if not self._prober.supports(node_id, status):
                 continue
             if status is Status.DOWN and not self._counts(committee, node_id, results):
                 continue

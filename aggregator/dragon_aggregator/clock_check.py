@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dragon.probing import clock_skew
-from dragon.probing.prober import ProbeResult
+from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.committee import Seated, byzantine_faults
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dragon.probing.prober import ProbeResult
+from dragon.probing.probe_result import ProbeResult
 from dragon_aggregator.certifier import AttestationRound
 from dragon_aggregator.received_suspicions import ReceivedSuspicions
 

@@ -42,6 +42,12 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "Give the list here with `--nodes FILE`, and to the services of this host "
         "(SEQUENCER_NODES_FILE)."
     ),
+    errors.NoOwner: "`dragon target add ID URL --owner MEMBER` gives a target an owner.",
+    errors.TooLate: "`dragon committee show` shows the notice that the committee asks for.",
+    errors.TooFar: "A window begins at most 90 days ahead, and has at most 7 days.",
+    errors.EnoughAnnounced: (
+        "Wait until a window has ended: `dragon maintenance list NODE --open` lists them."
+    ),
     errors.UnknownNode: "`dragon nodes` lists the nodes of the committee.",
     errors.Unreachable: "Is the fleet running? `dragon up` starts one on this machine.",
     errors.Unavailable: "Run the same command again later; it continues where the stream ends.",
@@ -70,6 +76,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.RecycledKey: "`dragon key new` makes another key.",
     errors.OversizedEvent: "Fewer or shorter ids, or a change in several steps, make it smaller.",
     errors.NotJson: "Check that the file was saved completely.",
+    errors.EvidenceError: "Collect it again with `dragon evidence`: the file was changed.",
     errors.InvalidProof: "Get the event and the root from another operator, and compare.",
     errors.DatabaseTooOld: "Version 0.1 still verifies the file with `dragon verify log`.",
     errors.Stale: "Compare with another operator's log: honest operators refuse such an event.",

@@ -32,6 +32,15 @@ _CHANGED: Final = (
     "seen: time of its newest checkpoint", "differences: list of what, before, after",
 )  # fmt: skip
 
+_EVIDENCE: Final = (
+    "node_id",
+    "from",
+    "to",
+    "event: the claim with its signers, or null",
+    "operators: list of operator, outcome, detail, signed_certificate, records, counts, gaps, "
+    "answer, look",
+)
+
 # Command → members, as `name: meaning`. A name `*` stands for members that are described elsewhere.
 SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "alerts check": (
@@ -47,6 +56,8 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "committee approve": (
         "id", "short_id", "epoch", "operators: ids", "approved_at", "lapses_at",
         "differences: list of what, before, after", "urls: all that this host will talk to",
+        "redirect_hosts: to which redirects of targets are followed",
+        "private: targets that may have private addresses, with their URLs",
         "quorums: by kind, before and after",
     ),
     "committee assemble": (
@@ -72,9 +83,13 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "[operator]: with `--uncertified`",
     ),
     "endorse": ("verdict: `accepted`", "by: URL of the aggregator", "endorsement"),
+    "evidence": (
+        "file: path of what was written", *_EVIDENCE,
+        "contradictions: list of kind, operator, detail",
+    ),
     "incidents": (
         "operator: whose log it is",
-        "incidents: list of node_id, begin, end (null: still down), seconds",
+        "incidents: list of node_id, begin, end (null: still down), seconds, seconds_maintenance",
     ),
     "init": (
         "[committee]: id", "[name]", "[home]", "[operators]", "[experts]", "[quorum]",
@@ -88,6 +103,17 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "key verify": (_VERIFIED, "public_key", "[role]", "[id]"),
     "log archive": ("file", "archived", "journal: path or null"),
     "logs": ("*: the answer to `GET /logs`, or with `--event` to `GET /events/<position>`",),
+    "maintenance add": (
+        "[verdict]: `accepted`, without `--repeat`", "node_id", "[from]", "[to]",
+        "[by]: URL of the aggregator",
+        "[announced]: with `--repeat --once`, list of from, to: accepted by an aggregator now",
+        "[known]: list of from, to: in the logs already",
+        "[refused]: list of from, to, reason, detail",
+    ),
+    "maintenance list": (
+        "operator: whose log it is",
+        "maintenance: list of position, node_id, from, to, timestamp, state (past, now or coming)",
+    ),
     "nodes": ("operator", "nodes: as `GET /nodes`, with the other operators' probes in seen_by"),
     "period request": (
         _VERIFIED, f"*: {_CLAIM}", _LEAVES, "certificate: the certificate",
@@ -124,12 +150,22 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "certified: false with `--no-wait`",
     ),
     "target add": _CHANGED,
+    "target list": ("epoch", "targets: as in the committee file"),
     "target remove": _CHANGED,
+    "target try": (
+        "target: as in the committee file", "status: `up` or `down`", "reason", "detail",
+        "latency_ms", "certificate_expires: Unix seconds, or null",
+    ),
     "verify certificate": (_VERIFIED, f"*: {_CLAIM}", *_KNOWN),
     "verify downtime": (_VERIFIED, f"*: {_CLAIM}", "seconds_up", *_KNOWN),
     "verify event": (
         _VERIFIED, f"*: {_CLAIM}", "position", "root",
         "anchor: kind, epoch and timestamp of the mark that certifies the root, or null", *_KNOWN,
+    ),
+    "verify evidence": (
+        _VERIFIED,
+        "files: list of file, and the members of `dragon evidence` except `contradictions`",
+        "contradictions: list of kind, operator, detail", *_KNOWN,
     ),
     "verify lineage": (
         _VERIFIED, "network: id", "name", "epoch: of the newest committee", "committee: its id",

@@ -359,6 +359,18 @@ class InvalidProof(DragonError):
     """The Merkle path does not lead to the root."""
 
 
+class EvidenceError(DragonError):
+    """An operator's records about a node do not hold."""
+
+
+class BrokenChain(EvidenceError):
+    """A record does not follow the one before it, so one was removed, inserted or changed."""
+
+
+class ForeignRecord(EvidenceError):
+    """A record, a seal or the event is about another node, or of another operator."""
+
+
 class ProofRefused(DragonError):
     """The zero-knowledge proof does not prove its statement.
 
@@ -562,7 +574,7 @@ class ClientGone(Overdue):
 
 
 class StepFailed(DragonError):
-    """A step of the demonstration failed."""
+    """What a command waits for has not happened in time."""
 
 
 def because(error: Exception) -> str:

@@ -14,6 +14,7 @@ from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
 from dragon_operator.approvals import Approvals
 from dragon_operator.attester import Attester
+from dragon_operator.evidence_recorder import EvidenceRecorder
 from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
 from dragon_operator.journal_gaps import JournalGaps
@@ -22,6 +23,7 @@ from dragon_operator.peer_monitor import PeerMonitor
 from dragon_operator.peer_reports import PeerReports
 from dragon_operator.reporter import Reporter
 from dragon_operator.seat import Seat
+from dragon_operator.target_looks import TargetLooks
 from dragon_operator.window_voter import WindowVoter
 
 
@@ -38,6 +40,7 @@ class Components:
     window_voter: WindowVoter
     reporter: Reporter
     peer_reports: PeerReports
+    target_looks: TargetLooks
     log: Log
     approvals: Approvals
     streams: StreamRecords
@@ -45,6 +48,7 @@ class Components:
     peers: PeerMonitor
     probe_history: ProbeHistory
     heard_rounds: HeardRounds
+    evidence: EvidenceRecorder
     certification: Certification
     entropy: Callable[[int], bytes]
     wall: Callable[[], float]

@@ -14,7 +14,8 @@ import structlog
 
 from dragon.net.runtime import Runtime
 from dragon.probing import clock_skew
-from dragon.probing.prober import RESULT_TTL_SECONDS, Prober, ProbeResult
+from dragon.probing.probe_result import ProbeResult
+from dragon.probing.prober import RESULT_TTL_SECONDS, Prober
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Seated, byzantine_faults
 from dragon.protocol.state import State
@@ -79,7 +80,7 @@ class PeerMonitor:
         return self._probe_results
 
     def latest(self, node_id: str) -> ProbeResult | None:
-        """Return the latest probe of any node: of a peer as of this round, of a target on request.
+        """Return the latest probe of any node: of a peer as of this round.
 
         None if the node was not probed since the start.
         """

@@ -11,10 +11,12 @@ from typing import Final
 from dragon.errors import AttestationRefused, Busy, PeerError, Unreachable
 from dragon.log.store import Log
 from dragon.net.aggregator_client import AggregatorClient
+from dragon.net.http_client import PRIVATE_ADDRESS
 from dragon.net.per_member import PerMember
 from dragon.net.runtime import Runtime
 from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
-from dragon.probing.prober import Prober, ProbeResult
+from dragon.probing.probe_result import ProbeResult
+from dragon.probing.prober import Prober
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Seated, check_node_id
 from dragon.protocol.messages import Suspicion
@@ -23,6 +25,8 @@ from dragon_operator.seat import Seat
 
 DELIVERY_TIMEOUT_SECONDS: Final = 2.0  # for one aggregator to accept a suspicion
 MAX_CONCURRENT_REPORTS: Final = 4  # beyond, reports are `busy`
+_TOO_FEW_LOOKS: Final = RefusalReason.TOO_FEW_LOOKS
+_NO_EVIDENCE: Final = {PRIVATE_ADDRESS: RefusalReason.PRIVATE_ADDRESS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,9 @@ class Reporter:
         if seen.status is not status:
             pause = self._committee.rounds.reprobe_pause_seconds
             seen = self._prober.probe([node_id], pause)[node_id]
+        if not seen.is_evidence:
+            message = f"this operator cannot judge {node_id} ({seen.reason})"
+            raise AttestationRefused(_NO_EVIDENCE.get(seen.reason, _TOO_FEW_LOOKS), message)
         if seen.status is not status:
             up = seen.status is Status.UP
             reason = RefusalReason.SEES_UP if up else RefusalReason.SEES_DOWN
@@ -114,6 +121,9 @@ class Reporter:
                 reason, f"our probe found {node_id} {seen.status} ({seen.reason})"
             )
         self._check_resolved(node_id, seen)
+        if not self._prober.supports(node_id, status):
+            message = f"too few looks in a row have found {node_id} {status}"
+            raise AttestationRefused(_TOO_FEW_LOOKS, message)
 
     def _check_resolved(self, node_id: str, seen: ProbeResult) -> None:
         """Refuse to report a node whose name our own resolver may have failed to resolve."""

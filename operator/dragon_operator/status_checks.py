@@ -9,8 +9,12 @@ from typing import Final, NoReturn
 from dragon.errors import AttestationRefused
 from dragon.log.follower import Follower
 from dragon.log.store import Log
+from dragon.net.http_client import PRIVATE_ADDRESS
 from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
-from dragon.probing.prober import RESULT_TTL_SECONDS, Prober, ProbeResult
+from dragon.probing.probe_result import ProbeResult
+from dragon.probing.prober import RESULT_TTL_SECONDS, Prober
+from dragon.probing.streaks import needed
+from dragon.probing.target_look import is_slow
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee, Seated
@@ -117,15 +121,38 @@ class StatusChecks:
             probed += [peer for peer in self.peers.ids if peer != claim.node_id]
         results = dict(self.prober.probe(probed))
         result = results[claim.node_id] = self._confirmed(claim, results[claim.node_id])
+        if not result.is_evidence:
+            return self._no_evidence(result)
         if result.status is not claim.status:
             message = f"our probe found {claim.node_id} {result.status} ({result.reason})"
             return self._observed(_SEES[result.status], message, result)
-        if claim.status is Status.UP:
+        if claim.status is Status.DOWN:
+            if self.peers.is_blind(results, claim.node_id):
+                message = "too few peers answer: this operator may be cut off"
+                return self._observed(RefusalReason.BLIND, message, *results.values())
+            if refusal := self._lookup_refusal(claim.node_id, results):
+                return refusal
+        return self._looks_refusal(claim, result)
+
+    def _no_evidence(self, result: ProbeResult) -> Outcome:
+        """A refusal if our own look says nothing about the node."""
+        if result.reason == PRIVATE_ADDRESS:
+            message = (
+                f"{result.node_id} has private addresses here, which the committee file does not "
+                "allow"
+            )
+            return self._observed(RefusalReason.PRIVATE_ADDRESS, message, result)
+        message = f"this operator has not seen {result.node_id} for long enough ({result.reason})"
+        return self._observed(RefusalReason.TOO_FEW_LOOKS, message, result)
+
+    def _looks_refusal(self, claim: StatusClaim, result: ProbeResult) -> Outcome | None:
+        """A refusal if fewer looks in a row support the claim than the committee file wants."""
+        if self.prober.supports(claim.node_id, claim.status):
             return None
-        if self.peers.is_blind(results, claim.node_id):
-            message = "too few peers answer: this operator may be cut off"
-            return self._observed(RefusalReason.BLIND, message, *results.values())
-        return self._lookup_refusal(claim.node_id, results)
+        looks = self.prober.streaks.looks(claim.node_id, claim.status)
+        least = needed(self.committee, claim.node_id, claim.status)
+        message = f"{looks} of {least} looks in a row have found {claim.node_id} {claim.status}"
+        return self._observed(RefusalReason.TOO_FEW_LOOKS, message, result)
 
     def _lookup_refusal(self, node_id: str, results: dict[str, ProbeResult]) -> Outcome | None:
         """A refusal if the node has no address because our own name resolution fails."""
@@ -146,15 +173,25 @@ class StatusChecks:
         again at most as often as an aggregator probes it again.
         """
         rounds = self.committee.rounds
-        number = rounds.number(claim.timestamp)
-        in_span = rounds.in_signing_span(number, result.begun_at)
-        if result.status is claim.status and in_span:
+        if result.status is claim.status and self._is_current(claim, result):
             return result
         max_age = min(RESULT_TTL_SECONDS, rounds.reprobe_pause_seconds)
         result = self.prober.probe([claim.node_id], max_age)[claim.node_id]
-        if not rounds.in_signing_span(number, result.begun_at):
+        if not self._is_current(claim, result):
             _refuse(RefusalReason.OFF_ROUND, "the probe began outside the round's signing span")
         return result
+
+    def _is_current(self, claim: StatusClaim, result: ProbeResult) -> bool:
+        """Whether a probe began when its round could be signed.
+
+        A look at a slow target counts in the round after the one in which it began.
+        """
+        rounds = self.committee.rounds
+        number = rounds.number(claim.timestamp)
+        if rounds.in_signing_span(number, result.begun_at):
+            return True
+        slow = is_slow(self.committee, claim.node_id)
+        return slow and rounds.in_signing_span(number - 1, result.begun_at)
 
     def _observed(self, reason: RefusalReason, message: str, *results: ProbeResult) -> Outcome:
         """A refusal that counts as long as an aggregator cannot have probed the node twice."""

@@ -11,7 +11,6 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import page
 from dragon.node.parameters import Query, integer
-from dragon.probing.prober import ProbeResult
 from dragon_aggregator.certifier import AttestationRound
 from dragon_aggregator.components import Components
 from dragon_aggregator.monitor import MAX_RECENT_ROUNDS
@@ -47,20 +46,10 @@ def _round(record: Round) -> dict[str, object]:
         "overran": record.overran,
         "skipped": record.skipped,
         "note": record.note,
-        "probes": [_probe(result) for result in record.probe_results],
+        "probes": [result.to_json() for result in record.probe_results],
         "suspicions": [_suspicion(each, record.start) for each in record.suspicions.all()],
         "suspicions_omitted": record.suspicions.omitted,
         "gatherings": [_attestation_round(each) for each in list(record.attestation_rounds)],
-    }
-
-
-def _probe(result: ProbeResult) -> dict[str, object]:
-    return {
-        "node_id": result.node_id,
-        "seen": str(result.status),
-        "reason": result.reason,
-        "latency_ms": result.latency_ms,
-        "clock_offset_ms": result.offset_ms,
     }
 
 

@@ -20,12 +20,14 @@ from dragon.encoding import Json, parse
 from dragon.errors import BadAnswer, InvalidEncoding, Unreachable
 from dragon.net import tls
 from dragon.net.causes import OTHER_FAULT, connection_fault, find_cause
+from dragon.net.connecting import AddressRefused
 from dragon.net.name_lookup import lookup_failure_reason
 from dragon.net.session import make_session
 
 MAX_RESPONSE_BYTES: Final = 64 * 1024
 MAX_QUOTED_CHARS: Final = 200  # of a peer's explanation
 READ_BYTES: Final = 16_384
+PRIVATE_ADDRESS: Final = "private_address"  # why a look was refused: see `address_rules`
 MAX_RETRY_AFTER_SECONDS: Final = 3600  # a longer wait is shortened to this
 _RETRY_AFTER_DIGITS: Final = 9
 _INVALID_URL: Final = (
@@ -44,6 +46,7 @@ class HttpResponse:
     body: bytes
     retry_after: int | None = None  # the header `Retry-After`, in seconds
     certificate_expires: int | None = None  # of the peer's TLS certificate, in Unix seconds
+    location: str | None = None  # the header `Location`
 
     def json(self) -> Json:
         """Decode the body. Raises BadAnswer: it is not strict JSON."""
@@ -97,7 +100,8 @@ class HttpClient:
     the response. Every request raises:
 
         Unreachable: no response in time; `reason` is `timeout`, `no_such_name` or `dns` (see
-            `dragon.net.name_lookup`), `tls`, `refused` (a closed port) or `unreachable`.
+            `dragon.net.name_lookup`), `tls`, `refused` (a closed port), `private_address` (the
+            session may not connect to those of the host) or `unreachable`.
         BadAnswer: the body has more than `max_bytes` bytes.
     """
 
@@ -141,17 +145,35 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str | int] | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
+        cut: bool = False,
     ) -> HttpResponse:
-        """Send a body of bytes."""
+        """Send a body of bytes.
+
+        `cut`: read the first `max_bytes` of a larger response, instead of raising BadAnswer.
+        """
         return self._request(
-            method, url, deadline, max_bytes, data=body, headers=dict(headers or {}), params=params
+            method,
+            url,
+            deadline,
+            max_bytes,
+            cut=cut,
+            data=body,
+            headers=dict(headers or {}),
+            params=params,
         )
 
     def close(self) -> None:
         self._session.close()
 
     def _request(
-        self, method: str, url: str, deadline: float, max_bytes: int, **options: Any
+        self,
+        method: str,
+        url: str,
+        deadline: float,
+        max_bytes: int,
+        *,
+        cut: bool = False,
+        **options: Any,
     ) -> HttpResponse:
         # requests passes a Timeout object on to urllib3; its type stubs only allow numbers.
         timeout = cast("float", Timeout(total=deadline))
@@ -163,8 +185,9 @@ class HttpClient:
                 # The connection belongs to the response only until its body is read.
                 connection = getattr(response.raw, "connection", None)
                 expires = getattr(connection, "certificate_expires", None)
-                body = _read(response.raw.read, max_bytes)
-                return HttpResponse(response.status_code, body, later, expires)
+                body = _read(response.raw.read, max_bytes, cut=cut)
+                location = response.headers.get("Location")
+                return HttpResponse(response.status_code, body, later, expires, location)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise unreachable(error) from None
 
@@ -174,13 +197,15 @@ def unreachable(error: Exception) -> Unreachable:
 
     Args: `error`, of `requests`, `urllib3` or the system.
     """
-    if isinstance(error, requests.Timeout | LibraryTimeout):
+    if isinstance(error, requests.Timeout | LibraryTimeout | TimeoutError):
         return Unreachable("no answer in time", reason="timeout")
     if (why := tls.tls_failure_reason(error)) is not None:
         return Unreachable(f"no answer: {why}", reason="tls")
     if (reason := lookup_failure_reason(error)) is not None:
         what = "does not exist" if reason == "no_such_name" else "could not be looked up"
         return Unreachable(f"no answer: the host name {what}", reason=reason)
+    if find_cause(error, AddressRefused) is not None:
+        return Unreachable("no answer: the host has private addresses", reason=PRIVATE_ADDRESS)
     if find_cause(error, ConnectionRefusedError) is not None:
         return Unreachable("no answer: the connection was refused", reason="refused")
     return Unreachable(f"no answer: {_fault(error)}", reason="unreachable")
@@ -195,10 +220,12 @@ def _fault(error: Exception) -> str:
     return "the answer is not valid HTTP" if fault == OTHER_FAULT and not_http else fault
 
 
-def _read(read: Callable[[int], bytes], max_bytes: int) -> bytes:
-    body = bytearray()
-    while piece := read(min(READ_BYTES, max_bytes + 1 - len(body))):
+def _read(read: Callable[[int], bytes], max_bytes: int, *, cut: bool) -> bytes:
+    body, limit = bytearray(), max_bytes if cut else max_bytes + 1
+    while piece := read(min(READ_BYTES, limit - len(body))):
         body += piece
         if len(body) > max_bytes:
             raise BadAnswer(f"the answer has more than {max_bytes} bytes", reason="too_large")
+        if len(body) == limit:
+            break
     return bytes(body)

@@ -10,12 +10,13 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
+from dragon.net.target_network import NetworkFor, real_networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Runtime:
     entropy: Callable[[int], bytes]  # returns that number of random bytes
     workers: Callable[[int], Executor]  # returns an executor with at most that number of threads
     processor: Callable[[], float] = time.thread_time  # processor seconds that this thread has used
+    # How targets are reached.
+    networks: NetworkFor = field(default_factory=real_networks)
 
     @classmethod
     def real(cls, ca: Path | None = None) -> Self:
@@ -45,4 +48,5 @@ class Runtime:
             sleep=time.sleep,
             entropy=os.urandom,
             workers=lambda most: ThreadPoolExecutor(max(1, most), thread_name_prefix="worker"),
+            networks=real_networks(ca),
         )

@@ -18,11 +18,10 @@ from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-from urllib3.util.connection import create_connection
 
 from dragon.net import tls
+from dragon.net.connecting import Connector, seconds_left
 from dragon.net.deadlines import DeadlineSocket
-from dragon.net.name_lookup import LOOKUP_SHARE, NameLookups
 
 MAX_BODY_BYTES: Final = 1 << 20  # default limit of a response body
 MAX_HEADER_BYTES: Final = 128 * 1024  # everything else in a response
@@ -37,10 +36,10 @@ class Limits:
 
 
 class _Connection(HTTPConnection):
-    def __init__(self, *args: Any, limits: Limits, lookups: NameLookups, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, limits: Limits, connector: Connector, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
-        self._lookups = lookups
+        self._connector = connector
 
     def _new_conn(self) -> socket.socket:
         """Look the name up and connect, within one deadline for both."""
@@ -50,7 +49,7 @@ class _Connection(HTTPConnection):
         adopted = DeadlineSocket.adopt(self._connect(ends))
         if ends is not None:
             # Connecting has used part of the time; handshake and request get the rest.
-            adopted.settimeout(_left(ends))
+            adopted.settimeout(seconds_left(ends))
         adopted.budget = self._limits.max_body_bytes + MAX_HEADER_BYTES
         if rate := self._limits.min_bytes_per_second:
             adopted.seconds_per_byte = 1 / rate
@@ -58,32 +57,24 @@ class _Connection(HTTPConnection):
 
     def _connect(self, ends: float | None) -> socket.socket:
         """Connect to the first address that accepts. Raises urllib3's errors, as the library."""
-        error: OSError = OSError("the name has no address")
-        for address in self._addresses(ends):
-            try:
-                return create_connection(
-                    (address, self.port),
-                    None if ends is None else _left(ends),
-                    source_address=self.source_address,
-                    socket_options=self.socket_options,
-                )
-            except OSError as failed:
-                error = failed
-        if isinstance(error, TimeoutError):
+        try:
+            return self._connector.connect(
+                self._addresses(ends),
+                self.port,
+                ends,
+                source_address=self.source_address,
+                socket_options=self.socket_options,
+            )
+        except TimeoutError as error:
             raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
-        raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
+        except OSError as error:
+            raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
 
     def _addresses(self, ends: float | None) -> list[str]:
-        timeout = None if ends is None else LOOKUP_SHARE * _left(ends)
         try:
-            return self._lookups.addresses(self._dns_host, self.port, timeout)
+            return self._connector.addresses(self._dns_host, self.port, ends)
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
-
-
-def _left(ends: float) -> float:
-    """Seconds until `ends` (monotonic), more than none: a socket would wait forever."""
-    return max(0.001, ends - time.monotonic())
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
@@ -106,8 +97,8 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, ca: Path | None, limits: Limits) -> None:
-        self._ca, self._limits, self._lookups = ca, limits, NameLookups()
+    def __init__(self, ca: Path | None, limits: Limits, connector: Connector) -> None:
+        self._ca, self._limits, self._connector = ca, limits, connector
         if ca is not None:
             _ = self._context  # read now, so that an unusable file is reported before any request
         super().__init__(max_retries=0, pool_connections=256, pool_maxsize=16)
@@ -125,7 +116,7 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = {
             scheme: cast(
                 "type[HTTPConnectionPool]",
-                partial(pool, limits=self._limits, lookups=self._lookups),
+                partial(pool, limits=self._limits, connector=self._connector),
             )
             for scheme, pool in pools.items()
         }
@@ -164,7 +155,9 @@ class _Session(requests.Session):
         return None
 
 
-def make_session(ca: Path | None = None, limits: Limits = Limits()) -> requests.Session:
+def make_session(
+    ca: Path | None = None, limits: Limits = Limits(), connector: Connector | None = None
+) -> requests.Session:
     """Make a session without implicit behaviour.
 
     It uses no proxies or passwords of the environment, no cookies, no retries, and no persistent
@@ -173,6 +166,7 @@ def make_session(ca: Path | None = None, limits: Limits = Limits()) -> requests.
     Args:
         ca: file with the certificate authorities to trust for HTTPS; None for the system's.
         limits: what to allow for one response.
+        connector: looks hosts up and connects; by default to any address.
 
     Raises:
         SettingsError: `ca` cannot be used.
@@ -181,7 +175,7 @@ def make_session(ca: Path | None = None, limits: Limits = Limits()) -> requests.
     session.trust_env = False
     session.headers.update({"Connection": "close", "Accept-Encoding": "identity"})
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(ca, limits)
+    adapter = _Adapter(ca, limits, connector or Connector())
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
     return session

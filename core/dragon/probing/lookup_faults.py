@@ -21,6 +21,7 @@ that a node is down, and an aggregator must not propose it. The rule:
    not count as failed: their names may have been gone for long.
 
 Addresses in numbers, and `localhost`, need no resolver. They prove nothing and fail in other ways.
+Targets that send heartbeats have no name.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from dragon.net.name_lookup import is_numeric
-from dragon.probing.prober import ProbeResult
+from dragon.probing.probe_result import LOOKING, NOT_LISTED, ProbeResult
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee
 from dragon.protocol.state import State
@@ -40,12 +41,12 @@ NO_ANSWER: Final = "dns"
 MAX_CONTROL_NAMES: Final = 8  # nodes that are probed to find out whether our resolver works
 _FAILED: Final = frozenset({NO_SUCH_NAME, NO_ANSWER})
 # Results that do not show whether the name was resolved.
-_UNCLEAR: Final = frozenset({"timeout", "myself"})
+_UNCLEAR: Final = frozenset({"timeout", "myself", LOOKING, NOT_LISTED})
 
 
 def control_names(committee: Committee, node_id: str, result: ProbeResult) -> list[str]:
     """Return other nodes whose probes show whether our resolver works; empty if none is needed."""
-    if result.reason not in _FAILED or _is_public(committee, node_id, result):
+    if result.reason not in _FAILED or says_nothing(committee, result):
         return []
     return _others(committee, node_id)[:MAX_CONTROL_NAMES]
 
@@ -62,7 +63,7 @@ def is_resolver_at_fault(
     result = results[node_id]
     if result.reason not in _FAILED:
         return False
-    if _is_public(committee, node_id, result):
+    if says_nothing(committee, result):
         return True
     others = [results[name] for name in _others(committee, node_id) if name in results]
     if any(other.reason not in _FAILED | _UNCLEAR for other in others):
@@ -75,20 +76,23 @@ def is_resolver_at_fault(
     return result.reason == NO_ANSWER or bool(failed)
 
 
+def says_nothing(committee: Committee, result: ProbeResult) -> bool:
+    """Whether no other name can show that the resolver works (first part of the rule)."""
+    node_id = result.node_id
+    is_dotted_target = node_id not in committee.keys and _sort(committee, node_id) == "dotted"
+    return is_dotted_target and result.reason == NO_ANSWER
+
+
 def _others(committee: Committee, node_id: str) -> list[str]:
     """Other nodes whose names are of the same sort."""
     sort = _sort(committee, node_id)
     return [name for name in committee.urls if name != node_id and _sort(committee, name) == sort]
 
 
-def _is_public(committee: Committee, node_id: str, result: ProbeResult) -> bool:
-    """Whether no other name can show that the resolver works (first part of the rule)."""
-    is_dotted_target = node_id not in committee.keys and _sort(committee, node_id) == "dotted"
-    return is_dotted_target and result.reason == NO_ANSWER
-
-
 def _sort(committee: Committee, node_id: str) -> str:
-    host = urlsplit(committee.urls.get(node_id, "")).hostname or ""  # none: it was removed
+    host = urlsplit(committee.urls.get(node_id, "")).hostname or ""
+    if not host:
+        return "none"  # it was removed, or sends heartbeats
     if host == "localhost" or is_numeric(host):
         return "numeric"
     return "dotted" if "." in host.rstrip(".") else "plain"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from dragon.probing.prober import ProbeResult
+from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.committee import Seated
 from dragon.protocol.rounds import Rounds
 

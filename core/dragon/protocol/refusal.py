@@ -18,6 +18,10 @@ class RefusalReason(enum.StrEnum):
     BLIND = "blind"
     # The node's name cannot be resolved, and the operator's own resolver may be at fault.
     DNS = "dns"
+    # The target has private addresses, which the committee file does not allow.
+    PRIVATE_ADDRESS = "private_address"
+    # Too few of the operator's own looks in a row at the target support the claim yet.
+    TOO_FEW_LOOKS = "too_few_looks"
     # The operator's clock is more than 2 s off, or the window comes from the future.
     CLOCK = "clock"
     # The operator's log is not up to date, or it lacks an object or the previous window.

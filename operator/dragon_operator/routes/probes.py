@@ -52,14 +52,5 @@ def _round(probed: ProbedRound, rounds: Rounds) -> dict[str, object]:
     return {
         "number": probed.number,
         "start": rounds.start(probed.number),
-        "probes": [
-            {
-                "node_id": each.node_id,
-                "seen": str(each.status),
-                "reason": each.reason,
-                "latency_ms": each.latency_ms,
-                "clock_offset_ms": each.offset_ms,
-            }
-            for each in probed.results.values()
-        ],
+        "probes": [each.to_json() for each in probed.results.values()],
     }

@@ -362,7 +362,7 @@ def test_the_state_of_an_operator_that_is_not_ready_is_read() -> None:
     seen = view(readyz=text('{"reasons": ["ledger: not read"]}', "503 Busy"))
 
     assert (seen.size, seen.reasons) == (7, ("ledger: not read",))
-    assert "ledger: not read" in printed(status_table(COMMITTEE, [seen]))
+    assert "ledger: not read" in printed(status_table(COMMITTEE, [seen], 0))
 
 
 ODD = [
@@ -392,13 +392,13 @@ ODD = [
 def test_malformed_answers_do_not_break_the_status_table(page: str, body: str) -> None:
     seen = view(**{page: text(body)})
 
-    assert OPERATOR in printed(status_table(COMMITTEE, [seen]))
+    assert OPERATOR in printed(status_table(COMMITTEE, [seen], 0))
 
 
 def test_the_status_table_shows_errors() -> None:
     seen = view(checkpoint=text('{"detail": "[/red] \\\\"}', "500 No"))
 
-    assert "answered 500: [/red]" in printed(status_table(COMMITTEE, [seen]))
+    assert "answered 500: [/red]" in printed(status_table(COMMITTEE, [seen], 0))
 
 
 @pytest.mark.parametrize(

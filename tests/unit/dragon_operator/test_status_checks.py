@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from committees import make_members
-from dragon.probing.prober import RESULT_TTL_SECONDS, ProbeResult
+from dragon.probing.probe_result import ProbeResult
+from dragon.probing.prober import RESULT_TTL_SECONDS
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator.evaluations import Outcome

@@ -9,7 +9,7 @@ import pytest
 from committees import make_members
 from dragon.probing import probe_history
 from dragon.probing.probe_history import MAX_PROBED_ROUNDS, ProbeHistory
-from dragon.probing.prober import ProbeResult
+from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.claims.status import Status
 from dragon.protocol.rounds import Rounds
 from simulation import Clock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -71,7 +71,7 @@ class Repeater:
     def __init__(
         self, fleet: Fleet, recurrence: Recurrence, ahead: int, say: Callable[[str], object]
     ) -> None:
-        """Args: `ahead`, seconds from now within which windows are announced."""
+        """Args: `ahead`, seconds from now within which windows are announced; or the notice."""
         self._fleet = fleet
         self._recurrence = recurrence
         self._ahead = min(ahead, MAX_AHEAD_SECONDS)
@@ -88,8 +88,8 @@ class Repeater:
         pause = 0.0
         while not wait(pause):
             try:
-                done = self.once(int(wall()))
-                pause = RETRY_SECONDS if self._sent or done.refused else REFRESH_SECONDS
+                self.once(int(wall()))
+                pause = RETRY_SECONDS if self._sent else REFRESH_SECONDS
             except FATAL:
                 raise
             except DragonError as error:
@@ -105,13 +105,20 @@ class Repeater:
         listed = [each for each in self._fleet.announced(committee) if each.end > now]
         self._forget(committee, listed, now)
         known, done = {*listed, *self._sent}, Pass()
-        coming = self._recurrence.windows(now, now + self._ahead)
-        for window in islice(coming, MAX_CONSIDERED):
+        for window in islice(self._due(committee, now), MAX_CONSIDERED):
             if any(each.covers(window) for each in known):
                 done.known.append(window)
             elif len(known) + len(done.announced) < MAX_OPEN:
                 self._announce(committee, window, now, done)
         return done
+
+    def _due(self, committee: Committee, now: int) -> Iterator[Window]:
+        """Yield the windows that may be announced: log time may be earlier than `now`."""
+        notice = committee.maintenance_notice
+        first = now + max(0, notice - committee.rounds.unknown_after)
+        # A window must be seen in some pass before it is too late.
+        last = now + max(self._ahead, notice + 2 * REFRESH_SECONDS)
+        return self._recurrence.windows(first, last)
 
     def _forget(self, committee: Committee, listed: Sequence[Window], now: int) -> None:
         """Forget what is in the logs, or should be by now and is not."""

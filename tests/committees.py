@@ -130,6 +130,13 @@ def make_members(
     return Members(committee, secrets)
 
 
+def with_target(members: Members, target: Target) -> Members:
+    """Return the same committee with another entry of a target, which may be new."""
+    committee = members.committee
+    others = tuple(each for each in committee.targets if each.id != target.id)
+    return replace(members, committee=replace(committee, targets=(*others, target)))
+
+
 def with_log_time(state: State, time: int) -> State:
     """Return the state with that log time (Unix seconds): after a checkpoint of that time."""
     mark = Mark(0, bytes(32), time, -1)

@@ -23,12 +23,14 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.handover import HandoverClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee, Expert, short_id
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.founding import Change, succeed
 from dragon.protocol.lineage import Lineage
+from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.member import Member, Role
 from dragon.protocol.streams.chunks import chunk_headers, encode_chunks, opening, tree_of
 from dragon.protocol.streams.descriptor import Descriptor
@@ -98,6 +100,7 @@ class Maker:
         self._totals()
         self._stream()
         self._handover()
+        self._maintenance()
         for kind in ("status-answer", "suspicion"):
             self._root(kind, self.examples.value(f"{kind}-members"), self.committee.network_id)
 
@@ -249,6 +252,15 @@ class Maker:
         self.examples.put("expert-committee-id", committee.id)
         claim = EndorsementClaim.take(Members(members, "the endorsement"))
         self.examples.put("endorsement", Endorsement.sign(claim, key, committee.id).to_json())
+
+    def _maintenance(self) -> None:
+        """The owner of a target announces its maintenance."""
+        members = self.examples.value("maintenance-members")
+        self._root("maintenance", members, self.committee.id)
+        claim = MaintenanceClaim.take(Members(members, "the announcement"))
+        key = self.keys[self.committee.speaker(claim.node_id)]
+        announced = Maintenance.sign(claim, key, self.committee.id)
+        self.examples.put("maintenance", announced.to_json())
 
     def _root(self, kind: str, members: dict[str, Any], bound_to: bytes) -> None:
         """Set the members, the hashed bytes and the root of a statement."""

@@ -49,8 +49,13 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         app.register_api(module.routes(components))
     app.register_api(log.routes(components.log))
     app.register_api(committee.routes(components.log))
-    app.register_api(nodes.routes(components.log))
+    app.register_api(nodes.routes(components.log, lambda each: _seen(components, each)))
     return app
+
+
+def _seen(components: Components, node_id: str) -> dict[str, object] | None:
+    found = components.monitor.latest(node_id)
+    return found.as_seen() if found else None
 
 
 def _not_ready(components: Components) -> Iterator[str]:
@@ -71,7 +76,9 @@ def _metrics(components: Components) -> Iterator[Metric]:
         components.log, components.follower, components.committee, components.wall()
     )
     probe_results = _newest_probe_results(components.monitor)
-    yield metrics.node_metrics({result.node_id: result.answered for result in probe_results})
+    yield metrics.node_metrics(
+        {each.node_id: each.answered for each in probe_results if each.is_evidence}
+    )
     yield metrics.quorum_margin(_quorum_margin(components.committee, probe_results))
     offsets = [result.offset_ms for result in probe_results if result.offset_ms is not None]
     yield metrics.clock_offset(clock_skew.median_ms(offsets))

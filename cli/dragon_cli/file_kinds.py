@@ -30,6 +30,7 @@ class FileKind(StrEnum):
     KEYSTORE = "a keystore"
     RECEIPT = "a receipt"
     CERTIFICATE = "a certificate"
+    EVIDENCE = "evidence about a node"
     EVENT = "a log event with its inclusion proof"
     PROOF = "a zero-knowledge proof"
     PROBLEM = "an error message of a service"
@@ -43,6 +44,7 @@ class FileKind(StrEnum):
 
 # Members by which a JSON object is recognized; the first entry that fits decides.
 _MEMBERS: Final = (
+    (FileKind.EVIDENCE, {"node_id", "collected_at", "operators"}),
     (FileKind.COMMITTEE, {"operators", "sequencer"}),
     (FileKind.LINEAGE, {"committees", "handovers"}),
     (FileKind.MEMBER, {"kind", "role", "proof_of_possession"}),
@@ -60,6 +62,7 @@ ORIGINS: Final = {
     FileKind.RECEIPT: "`dragon stream FILE --stream NAME --receipts FOLDER` writes receipts.",
     FileKind.CERTIFICATE: "`dragon downtime NODE --output FILE` writes a certificate.",
     FileKind.EVENT: "`dragon logs --event POSITION` prints an event with its inclusion proof.",
+    FileKind.EVIDENCE: "`dragon evidence NODE --at TIME` writes it.",
     FileKind.LOG: "An operator's log is `operator.db` in its data folder.",
     FileKind.KEYSTORE: "A keystore is `keystore.json` in the folder of a key.",
     FileKind.NODES: "It is `nodes.json` in the folder of a fleet.",

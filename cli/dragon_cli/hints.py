@@ -73,6 +73,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.RecycledKey: "`dragon key new` makes another key.",
     errors.OversizedEvent: "Fewer or shorter ids, or a change in several steps, make it smaller.",
     errors.NotJson: "Check that the file was saved completely.",
+    errors.EvidenceError: "Collect it again with `dragon evidence`: the file was changed.",
     errors.InvalidProof: "Get the event and the root from another operator, and compare.",
     errors.DatabaseTooOld: "Version 0.1 still verifies the file with `dragon verify log`.",
     errors.Stale: "Compare with another operator's log: honest operators refuse such an event.",

@@ -80,6 +80,10 @@ class UnknownValue(InvalidEncoding):
     """A value is not one of those allowed for its member."""
 
 
+class UnsortedNodes(InvalidEncoding):
+    """The nodes of a report are not in ascending order, or one is listed twice."""
+
+
 class InvalidPoint(DragonError):
     """A curve point is not on its curve, is outside the subgroup, or is at infinity."""
 
@@ -355,6 +359,18 @@ class InvalidProof(DragonError):
     """The Merkle path does not lead to the root."""
 
 
+class EvidenceError(DragonError):
+    """An operator's records about a node do not hold."""
+
+
+class BrokenChain(EvidenceError):
+    """A record does not follow the one before it, so one was removed, inserted or changed."""
+
+
+class ForeignRecord(EvidenceError):
+    """A record, a seal or the event is about another node, or of another operator."""
+
+
 class ProofRefused(DragonError):
     """The zero-knowledge proof does not prove its statement.
 
@@ -500,6 +516,10 @@ class BadAnswer(PeerError):
 
 class NotCertified(DragonError):
     """Too few operators signed the claim."""
+
+
+class UnsuitablePeriod(DragonError):
+    """A period has no node, or too many for one certificate."""
 
 
 class KeystoreError(DragonError):

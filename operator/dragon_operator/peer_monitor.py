@@ -80,7 +80,7 @@ class PeerMonitor:
         return self._probe_results
 
     def latest(self, node_id: str) -> ProbeResult | None:
-        """Return the latest probe of any node: of a peer as of this round, of a target on request.
+        """Return the latest probe of any node: of a peer as of this round.
 
         None if the node was not probed since the start.
         """

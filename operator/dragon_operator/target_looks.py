@@ -13,7 +13,9 @@ from typing import Final
 from dragon.net.runtime import Runtime
 from dragon.probing.probe_result import ProbeResult
 from dragon.probing.prober import Prober
+from dragon.probing.socket_look import DAY_SECONDS
 from dragon.protocol.committee import Seated
+from dragon.protocol.target_checks import TlsCheck
 
 # When in a round the looks begin, as a share of it. The aggregators look at its start. A look that
 # takes half a round ends before the next round.
@@ -33,6 +35,23 @@ class TargetLooks:
     def step(self) -> Mapping[str, ProbeResult]:
         """Look at every target once. Takes at most the probe deadline of an operator."""
         return self._prober.probe(self._seated.committee.targets_by_id, max_age=0)
+
+    def latest(self) -> dict[str, ProbeResult]:
+        """Return the latest look at each target, of those that say anything about it."""
+        found = {each: self._prober.latest(each) for each in self._seated.committee.targets_by_id}
+        return {
+            node_id: result
+            for node_id, result in found.items()
+            if result is not None and result.is_evidence
+        }
+
+    def warn_seconds(self) -> dict[str, float]:
+        """Return how long before the end of its certificate a `tls` target is warned of."""
+        return {
+            target.id: target.check.warn_days * DAY_SECONDS
+            for target in self._seated.committee.targets
+            if isinstance(target.check, TlsCheck)
+        }
 
     def run(self, stop: threading.Event) -> None:
         """Look once a round until `stop` is set."""

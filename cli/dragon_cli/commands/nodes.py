@@ -29,7 +29,7 @@ def nodes(home: Path, ca: Path | None, operator: str | None, as_json: bool) -> N
     """List all nodes: certified status, announced maintenance, the operators' latest probes.
 
     The status is by the log of one operator. Probes by the other operators are listed where they
-    differ from its own. A target is probed only when a change of it is claimed.
+    differ from its own. Each operator probes every node at least once a round.
     """
     http = queries.connect(Home(home), ca)
     committee = current.committee(Home(home), http)

@@ -247,6 +247,26 @@ def node_metrics(answered: Mapping[str, bool]) -> Metric:
     return family
 
 
+def certificate_metrics(
+    seconds_left: Mapping[str, float], warn_seconds: Mapping[str, float]
+) -> Iterator[Metric]:
+    """How long the TLS certificates of targets are valid, and when it is time for a warning."""
+    left = GaugeMetricFamily(
+        "datadragon_target_certificate_expiry_seconds",
+        "Seconds until the TLS certificate of a target expires, by the latest probe that saw it.",
+        labels=["node_id"],
+    )
+    warned = GaugeMetricFamily(
+        "datadragon_target_certificate_warn_seconds",
+        "Seconds before the end of a certificate at which the committee file wants a warning.",
+        labels=["node_id"],
+    )
+    for family, values in ((left, seconds_left), (warned, warn_seconds)):
+        for node_id, value in values.items():
+            family.add_metric([node_id], value)
+        yield family
+
+
 def clock_offset(milliseconds: int | None) -> Metric:
     """The median offset of the operators' clocks; None while it is unknown."""
     meaning = "Median of the operators' clocks minus the local clock, in seconds; NaN if unknown."

@@ -37,6 +37,7 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.DiskError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.PeerError: HTTPStatus.BAD_GATEWAY,
+    errors.UnsuitablePeriod: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotCertified: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,

@@ -83,3 +83,14 @@ class ProbeResult:
             "clock_offset_ms": self.offset_ms,
             "certificate_expires": self.certificate_expires,
         }
+
+    def as_seen(self) -> dict[str, object]:
+        """Return the member `seen` of a node in `GET /nodes`."""
+        return {
+            "status": str(self.status),
+            "reason": self.reason,
+            "detail": self.detail,
+            "at": int(self.begun_at),
+            "latency_ms": self.latency_ms,
+            "certificate_expires": self.certificate_expires,
+        }

@@ -60,6 +60,14 @@ def is_quorum(difference: Difference) -> bool:
     return difference.what.startswith(QUORUM_FOR)
 
 
+def allows_private(difference: Difference) -> bool:
+    """Return whether a difference lets operators look at private addresses for a target."""
+    if difference.what.endswith(f", {target_words.PRIVATE}"):
+        return difference.after == target_words.ALLOWED
+    allowed = target_words.PRIVATE_ALLOWED
+    return allowed in difference.after and allowed not in difference.before
+
+
 def redirect_hosts(committee: Committee) -> list[str]:
     """Return every host to which redirects of targets are followed, in order, each once."""
     checks = (each.check for each in committee.targets)

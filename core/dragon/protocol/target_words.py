@@ -18,6 +18,9 @@ from dragon.protocol.target_checks import (
 
 KEY_CHARACTERS: Final = 18  # of a public key: 0x and 16 digits
 NONE: Final = "none"
+PRIVATE: Final = "private addresses"
+ALLOWED: Final = "ALLOWED"
+PRIVATE_ALLOWED: Final = f"{PRIVATE.upper()} {ALLOWED}"  # in a line about a target
 
 
 def members(target: Target) -> dict[str, str]:
@@ -26,7 +29,7 @@ def members(target: Target) -> dict[str, str]:
         "URL": target.url or NONE,
         "check": target.check.KIND,
         **dict(_members(target.check)),
-        "private addresses": "ALLOWED" if target.private_addresses else "refused",
+        PRIVATE: ALLOWED if target.private_addresses else "refused",
         "suspected after": _looks(target.suspect_after),
         "recovered after": _looks(target.recover_after),
         "owner": target.owner or NONE,
@@ -38,7 +41,7 @@ def stated(target: Target) -> str:
     parts = [target.url] if target.url else []
     parts.append(check(target.check))
     if target.private_addresses:
-        parts.append("PRIVATE ADDRESSES ALLOWED")
+        parts.append(PRIVATE_ALLOWED)
     parts.append(f"suspected after {_looks(target.suspect_after)}")
     parts.append(f"recovered after {_looks(target.recover_after)}")
     parts.append(f"owner {target.owner or NONE}")

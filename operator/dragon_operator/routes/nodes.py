@@ -13,7 +13,6 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.parameters import Query, integer
 from dragon.node.routes import nodes
-from dragon.probing.probe_result import ProbeResult
 from dragon_operator.components import Components
 
 
@@ -25,7 +24,7 @@ class PeriodQuery(Query):
 def routes(components: Components) -> Routes:
     def seen(node_id: str) -> dict[str, object] | None:
         found = components.peers.latest(node_id)
-        return _latest_probe(found) if found else None
+        return found.as_seen() if found else None
 
     routes = nodes.routes(components.log, seen)
 
@@ -50,14 +49,3 @@ def routes(components: Components) -> Routes:
         return jsonify(claim.members())
 
     return routes
-
-
-def _latest_probe(seen: ProbeResult) -> dict[str, object]:
-    return {
-        "status": str(seen.status),
-        "reason": seen.reason,
-        "detail": seen.detail,
-        "at": int(seen.begun_at),
-        "latency_ms": seen.latency_ms,
-        "certificate_expires": seen.certificate_expires,
-    }

@@ -12,6 +12,7 @@ from dragon.protocol.claims import (
     endorsement,
     handover,
     maintenance,
+    period,
     status,
     window,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "from_json",
     "handover",
     "maintenance",
+    "period",
     "status",
     "window",
 ]

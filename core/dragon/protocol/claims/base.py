@@ -77,6 +77,11 @@ class Kind(ABC, Generic[C]):
         return self.claim.KIND
 
     @property
+    def quorum_rule(self) -> str:
+        """The kind whose quorum in the committee file counts for this one: itself by default."""
+        return self.name
+
+    @property
     def is_event(self) -> bool:
         """Whether claims of this kind become events on the ledger."""
         return issubclass(self.claim, EventClaim)

@@ -52,6 +52,9 @@ class Network:
     asked: list[tuple[Window, int]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
+    def check_key(self, committee: Committee) -> None:
+        committee.speaker("operator_1")
+
     def announced(self, _committee: Committee) -> list[Window]:
         if self.unreachable:
             raise errors.Unreachable("1 operators answer; 2 must, to tell what is announced.")
@@ -66,7 +69,7 @@ class Network:
         return f"aggregator {first}"
 
     def repeater(self, ahead: int = 3 * DAYS, recurrence: Recurrence = DAILY) -> Repeater:
-        fleet = Fleet(lambda: self.committee, self.announced, self.announce)
+        fleet = Fleet(lambda: self.committee, self.check_key, self.announced, self.announce)
         return Repeater(fleet, recurrence, ahead, self.lines.append)
 
     def windows(self) -> list[Window]:
@@ -198,10 +201,30 @@ def test_it_goes_on_while_nothing_can_be_reached(network: Network) -> None:
 
 
 def test_it_ends_when_only_the_owner_can_help(network: Network) -> None:
-    network.failure = errors.NoOwner("the committee lists no owner")
+    repeater = network.repeater()
+    pauses(network, repeater, 1)
+    network.committee = replace(MEMBERS.committee, operators=MEMBERS.committee.operators[1:])
 
-    with pytest.raises(errors.NoOwner):
-        pauses(network, network.repeater(), 5)
+    with pytest.raises(errors.UnknownNode):
+        pauses(network, repeater, 5)
+
+
+@pytest.mark.parametrize("kind", [errors.NoOwner, errors.UnknownNode, errors.BadSignature])
+def test_what_an_aggregator_answers_does_not_end_it(
+    network: Network, kind: type[DragonError]
+) -> None:
+    network.failure = kind("the aggregator says so.")
+
+    assert pauses(network, network.repeater(), 2) == [0, RETRY_SECONDS, RETRY_SECONDS]
+    assert network.lines == ["the aggregator says so. Trying again in 30 s."] * 2
+
+
+def test_the_latest_begin_is_before_the_limit_by_log_time(network: Network) -> None:
+    rare = Recurrence("0 12 27 2 *", UTC, 7200)  # exactly 90 days from now
+
+    assert network.repeater(ahead=90 * DAYS, recurrence=rare).once(NOW).announced == []
+    later = network.repeater(ahead=90 * DAYS, recurrence=rare).once(NOW + 300)
+    assert [each.begin for each in later.announced] == [NOW + 90 * DAYS]
 
 
 def test_a_faulty_operator_neither_invents_a_window_nor_hides_one() -> None:

@@ -162,7 +162,7 @@ def _repeat(
     def listed(committee: Committee) -> list[Window]:
         return announced.coming(committee, signer.http, signer.node_id)
 
-    fleet = Fleet(signer.committee, listed, announcer.announce)
+    fleet = Fleet(signer.committee, announcer.check_key, listed, announcer.announce)
     repeater = Repeater(fleet, recurrence, ahead, say)
     if once:
         done = repeater.once(int(time.time()))

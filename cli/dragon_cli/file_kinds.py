@@ -31,6 +31,8 @@ class FileKind(StrEnum):
     RECEIPT = "a receipt"
     CERTIFICATE = "a certificate"
     EVIDENCE = "evidence about a node"
+    PERIOD = "a period report"
+    LEAF = "the proof of one node's part of a period report"
     EVENT = "a log event with its inclusion proof"
     PROOF = "a zero-knowledge proof"
     PROBLEM = "an error message of a service"
@@ -51,6 +53,8 @@ _MEMBERS: Final = (
     (FileKind.RECEIPT, {"descriptor", "chunk"}),
     (FileKind.EVENT, {"event", "inclusion"}),
     (FileKind.CERTIFICATE, {"aggregated_signature", "signers"}),
+    (FileKind.PERIOD, {"certificate", "leaves"}),
+    (FileKind.LEAF, {"certificate", "leaf", "path"}),
     (FileKind.KEYSTORE, {"crypto", "version"}),
     (FileKind.PROBLEM, {"title", "status", "detail"}),
 )
@@ -61,6 +65,7 @@ ORIGINS: Final = {
     FileKind.MEMBER: "`dragon key new` writes one beside the key.",
     FileKind.RECEIPT: "`dragon stream FILE --stream NAME --receipts FOLDER` writes receipts.",
     FileKind.CERTIFICATE: "`dragon downtime NODE --output FILE` writes a certificate.",
+    FileKind.PERIOD: "`dragon period FROM TO --output FILE` writes a period report.",
     FileKind.EVENT: "`dragon logs --event POSITION` prints an event with its inclusion proof.",
     FileKind.EVIDENCE: "`dragon evidence NODE --at TIME` writes it.",
     FileKind.LOG: "An operator's log is `operator.db` in its data folder.",

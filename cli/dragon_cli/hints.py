@@ -54,6 +54,9 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.NotSettled: (
         "A downtime certificate becomes available about two minutes after the period ends."
     ),
+    errors.UnsuitablePeriod: (
+        "Request a period after the network's first round, or a shorter one if there are too many."
+    ),
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
     errors.WrongCommittee: (
         "`dragon committee update` learns newer committees; or use the file of the right network."

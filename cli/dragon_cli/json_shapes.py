@@ -18,6 +18,9 @@ FAILURE: Final = (
 )
 _VERIFIED: Final = "verdict: `verified`"
 _CLAIM: Final = "kind, signers and the members of the claim"
+_LEAVES: Final = (
+    "leaves: list of node_id, seconds_up, seconds_down, seconds_maintenance, seconds_unknown"
+)
 _KNOWN: Final = (
     "epoch: of the committee that signed",
     "newest_epoch: of the newest committee known",
@@ -115,6 +118,14 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "maintenance: list of position, node_id, from, to, timestamp, state (past, now or coming)",
     ),
     "nodes": ("operator", "nodes: as `GET /nodes`, with the other operators' probes in seen_by"),
+    "period request": (
+        _VERIFIED, f"*: {_CLAIM}", _LEAVES, "certificate: the certificate",
+        "file: path of the report that was written, or null",
+    ),
+    "period prove": (
+        "[certificate]", "[leaf]", "[index]", "[path]", "[file]: with `--output`, in their place",
+        "[node_id]: with `--output`",
+    ),
     "proof security": ("parameter_set", "[warning]", "figures: a list, one entry for each size"),
     "proof verify": (_VERIFIED, "*: statement and parameter set", "security: figures in bits"),
     "receipt complete": (_VERIFIED, "receipts: list of file, state, stream"),
@@ -167,6 +178,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "verify log": (
         _VERIFIED, "size", "root", "vouched: epoch of the newest committee known, and the size of "
         "the part of the log that it vouches for", "nodes: status and since of each node", *_KNOWN,
+    ),
+    "verify period": (
+        _VERIFIED, f"*: {_CLAIM}", "[leaves]: of a whole report, as in `period request`",
+        "[leaf]: of the proof of one node, as one of `leaves`", *_KNOWN,
     ),
     "verify receipt": (
         "verdict: `verified` or `refused`", "complete", "stream", "name", "window", "chunk",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dragon.protocol.committee import Committee
     from dragon.protocol.lineage import Lineage
     from dragon.protocol.log_entry import LogEntry, ProvenEntry
+    from dragon.protocol.period import PeriodReport, ProvenLeaf
     from dragon.protocol.streams.receipt import Receipt
     from dragon.protocol.streams.receipt_verification import is_complete, verify_receipt
     from dragon.protocol.trust import Trust
@@ -34,7 +35,9 @@ __all__ = [
     "Lineage",
     "LogEntry",
     "OperatorClient",
+    "PeriodReport",
     "ProvenEntry",
+    "ProvenLeaf",
     "Receipt",
     "StreamClient",
     "StreamUpload",
@@ -54,7 +57,9 @@ _SOURCES: Final = {
     "Lineage": "dragon.protocol.lineage:Lineage",
     "LogEntry": "dragon.protocol.log_entry:LogEntry",
     "OperatorClient": "dragon.net.operator_client:OperatorClient",
+    "PeriodReport": "dragon.protocol.period:PeriodReport",
     "ProvenEntry": "dragon.protocol.log_entry:ProvenEntry",
+    "ProvenLeaf": "dragon.protocol.period:ProvenLeaf",
     "Receipt": "dragon.protocol.streams.receipt:Receipt",
     "StreamClient": "dragon.net.stream_client:StreamClient",
     "StreamUpload": "dragon.net.stream_upload:StreamUpload",

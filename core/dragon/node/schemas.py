@@ -18,6 +18,7 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.evidence.record import AnswerRecord as AnswerRecordShape
@@ -25,6 +26,7 @@ from dragon.protocol.evidence.record import LookRecord as LookRecordShape
 from dragon.protocol.evidence.seal import Seal as SealShape
 from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
 from dragon.protocol.messages import Suspicion as SuspicionShape
+from dragon.protocol.period import PeriodLeaf as PeriodLeafShape
 from dragon.protocol.shape import Shape, codecs_of
 from dragon.protocol.streams.chunks import ChunkHeader as ChunkHeaderShape
 from dragon.protocol.streams.window import WindowHeader as WindowHeaderShape
@@ -146,6 +148,10 @@ class Downtime(_claim(DowntimeClaim)):  # type: ignore[misc]
     pass
 
 
+class Period(_claim(PeriodClaim)):  # type: ignore[misc]
+    pass
+
+
 class Window(_claim(WindowClaim)):  # type: ignore[misc]
     pass
 
@@ -201,7 +207,12 @@ class DowntimeTotals(_model(DowntimeClaim)):  # type: ignore[misc]
     pass
 
 
-class Period(Schema):
+class Interval(Schema):
+    begin: Annotated[Time, Field(alias="from")]
+    end: Annotated[Time, Field(alias="to")]
+
+
+class NodeInterval(Schema):
     node_id: Id
     begin: Annotated[Time, Field(alias="from")]
     end: Annotated[Time, Field(alias="to")]
@@ -209,6 +220,19 @@ class Period(Schema):
 
 class DowntimeCertificate(Downtime, _Certified):
     pass
+
+
+class PeriodCertificate(Period, _Certified):
+    pass
+
+
+class PeriodLeaf(_model(PeriodLeafShape)):  # type: ignore[misc]
+    pass
+
+
+class PeriodReport(Schema):
+    certificate: PeriodCertificate
+    leaves: list[PeriodLeaf]
 
 
 Event = Annotated[

@@ -61,6 +61,7 @@ def test_commands_and_options_are_completed() -> None:
         "evidence",
         "lineage",
         "log",
+        "period",
         "receipt",
     ]
     assert "--format" in completions("dragon report --f", 2)

@@ -35,11 +35,7 @@ def routes(components: Components) -> Routes:
         responses={**responses(schemas.VerificationResult), **BODY_TOO_LARGE},
     )
     def verify() -> Response:
-        """Verify a document that certifies something; the body is the document.
-
-        It is a receipt, a certificate, an event, an announcement, a period report, the proof of one
-        node's part of it, a certified report (its page, or its data), or evidence.
-        """
+        """Verify a document that certifies something; the body is the document."""
         request.max_content_length = MAX_VERIFY_BYTES
         found = _verify(components, web.raw_body())
         return Response(encode(found), content_type=JSON_TYPE)

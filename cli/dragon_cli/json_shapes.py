@@ -27,6 +27,12 @@ _KNOWN: Final = (
     "seen: time of the newest checkpoint known, Unix seconds, or null",
 )
 
+_PAYOUT: Final = (
+    "rule_sha256, currency, decimals, units, distributed_units, undistributed_units (texts), "
+    "nodes: list of node_id, counted_up_seconds, counted_seconds, tier (from 1; 0: none), units, "
+    "amount"
+)
+
 _CHANGED: Final = (
     "id: of the committee that holds now", "short_id", "epoch",
     "seen: time of its newest checkpoint", "differences: list of what, before, after",
@@ -63,7 +69,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "committee assemble": (
         "id", "short_id", "epoch", "file", "differences: list of what, before, after",
     ),
-    "committee check": (_VERIFIED, "id", "short_id", "members: ids", "own: ids in the home"),
+    "committee check": (
+        _VERIFIED, "id", "short_id", "members: ids", "own: ids in the home",
+        "private: targets that may have private addresses, with their URLs",
+    ),
     "committee diff": ("before: id", "after: id", "differences: list of what, before, after"),
     "committee show": (
         "id", "short_id", "network_id", "committee: the file",
@@ -86,6 +95,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "evidence": (
         "file: path of what was written", *_EVIDENCE,
         "contradictions: list of kind, operator, detail",
+    ),
+    "heartbeat": (
+        "node_id", "time_ms", "accepted: offset of the clock in ms, by operator",
+        "refused: reason by operator", "unreachable: reason by operator",
     ),
     "incidents": (
         "operator: whose log it is",
@@ -128,9 +141,13 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "receipt complete": (_VERIFIED, "receipts: list of file, state, stream"),
     "report": (
         "committee: id of the one that held at the end", "epoch", "name", "from", "to",
-        "nodes: list of node_id, kind, seconds_*, percent_*, longest_seconds, incidents",
-        "log: size, root, settled_by, settled_by_timestamp",
-        "checkpoint: size, root, timestamp of the newest",
+        "nodes: list of node_id, kind, seconds_*, percent_*, longest_seconds, incidents; of a "
+        "certified report: of node_id, seconds_*",
+        "log: size, root; not certified: settled_by, settled_by_timestamp",
+        "[checkpoint]: size, root, timestamp of the newest; not certified",
+        "[certificate]: with `--certified`",
+        "[leaves]: with `--certified`, as the certificate covers them",
+        f"[payout]: with `--payout`, {_PAYOUT}",
     ),
     "rounds": ("*: the answer to `GET /rounds`", "aggregator: URL"),
     "source": ("stream: id", "messages", "bytes"),
@@ -184,6 +201,9 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "verdict: `verified` or `refused`", "complete", "stream", "name", "window", "chunk",
         "times: received_ms, timestamp, checkpoint", "checks: list of name, outcome, detail, …",
         "[epoch]: of the committee that signed", "[newest_epoch]", "[seen]",
+    ),
+    "verify report": (
+        _VERIFIED, f"*: {_CLAIM}", f"payout: null, or {_PAYOUT}", *_KNOWN,
     ),
     "votes": (
         "stream: id", "number", "state", "verdict", "position",

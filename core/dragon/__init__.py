@@ -11,6 +11,8 @@ TYPE_CHECKING = False  # not imported: `typing` takes long to load, and the heal
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from dragon.agreements.payout import compute_payout
+    from dragon.agreements.rule_file import decode_rule
     from dragon.encoding import parse
     from dragon.errors import DragonError
     from dragon.log.audit import audit as verify_log
@@ -42,6 +44,8 @@ __all__ = [
     "StreamClient",
     "StreamUpload",
     "Trust",
+    "compute_payout",
+    "decode_rule",
     "is_complete",
     "parse",
     "verify_log",
@@ -64,6 +68,8 @@ _SOURCES: Final = {
     "StreamClient": "dragon.net.stream_client:StreamClient",
     "StreamUpload": "dragon.net.stream_upload:StreamUpload",
     "Trust": "dragon.protocol.trust:Trust",
+    "compute_payout": "dragon.agreements.payout:compute_payout",
+    "decode_rule": "dragon.agreements.rule_file:decode_rule",
     "is_complete": "dragon.protocol.streams.receipt_verification:is_complete",
     "parse": "dragon.encoding:parse",
     "verify_log": "dragon.log.audit:audit",

@@ -371,6 +371,18 @@ class ForeignRecord(EvidenceError):
     """A record, a seal or the event is about another node, or of another operator."""
 
 
+class InvalidRule(DragonError):
+    """The reward rule is not TOML, or contradicts itself."""
+
+
+class PayoutTooSmall(DragonError):
+    """The amounts that a reward rule states add up to more than the payout."""
+
+
+class ReportAltered(DragonError):
+    """The report does not show what its certificate, its leaves and its rule give."""
+
+
 class ProofRefused(DragonError):
     """The zero-knowledge proof does not prove its statement.
 
@@ -417,6 +429,26 @@ class AttestationRefused(DragonError):
     def __init__(self, reason: str, message: str, **facts: object) -> None:
         super().__init__(message, reason=reason, **facts)
         self.reason = reason
+
+
+class BeatRefused(DragonError):
+    """The beat of a target does not count."""
+
+
+class NotHeartbeatTarget(BeatRefused):
+    """The node is not a target that sends heartbeats."""
+
+
+class BeatTooOld(BeatRefused):
+    """The beat is old, or the machine's clock is behind. `offset_ms` says how far."""
+
+
+class BeatTooEarly(BeatRefused):
+    """The time of the beat is in the future: the machine's clock is ahead by `offset_ms`."""
+
+
+class BeatNotLater(BeatRefused):
+    """A beat with the same time or a later one was received before."""
 
 
 class LedgerError(DragonError):

@@ -63,6 +63,7 @@ def test_commands_and_options_are_completed() -> None:
         "log",
         "period",
         "receipt",
+        "report",
     ]
     assert "--format" in completions("dragon report --f", 2)
     assert completions("dragon report --format h", 3) == ["html"]

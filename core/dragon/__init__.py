@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dragon.net.stream_upload import StreamUpload
     from dragon.protocol.certificate import Certificate
     from dragon.protocol.committee import Committee
+    from dragon.protocol.evidence.file import Evidence
+    from dragon.protocol.evidence.verification import verify as verify_evidence
     from dragon.protocol.lineage import Lineage
     from dragon.protocol.log_entry import LogEntry, ProvenEntry
     from dragon.protocol.streams.receipt import Receipt
@@ -30,6 +32,7 @@ __all__ = [
     "Certificate",
     "Committee",
     "DragonError",
+    "Evidence",
     "HttpClient",
     "Lineage",
     "LogEntry",
@@ -41,6 +44,7 @@ __all__ = [
     "Trust",
     "is_complete",
     "parse",
+    "verify_evidence",
     "verify_log",
     "verify_receipt",
 ]
@@ -50,6 +54,7 @@ _SOURCES: Final = {
     "Certificate": "dragon.protocol.certificate:Certificate",
     "Committee": "dragon.protocol.committee:Committee",
     "DragonError": "dragon.errors:DragonError",
+    "Evidence": "dragon.protocol.evidence.file:Evidence",
     "HttpClient": "dragon.net.http_client:HttpClient",
     "Lineage": "dragon.protocol.lineage:Lineage",
     "LogEntry": "dragon.protocol.log_entry:LogEntry",
@@ -61,6 +66,7 @@ _SOURCES: Final = {
     "Trust": "dragon.protocol.trust:Trust",
     "is_complete": "dragon.protocol.streams.receipt_verification:is_complete",
     "parse": "dragon.encoding:parse",
+    "verify_evidence": "dragon.protocol.evidence.verification:verify",
     "verify_log": "dragon.log.audit:audit",
     "verify_receipt": "dragon.protocol.streams.receipt_verification:verify_receipt",
 }

@@ -195,7 +195,9 @@ def committee_at(members: Members, ports: list[int], targets: list[int]) -> Memb
         for operator, port in zip(committee.operators, ports, strict=True)
     )
     nodes = tuple(
-        dataclasses.replace(target, url=f"http://{LOOPBACK}:{port}/{target.id}")
+        dataclasses.replace(
+            target, url=f"http://{LOOPBACK}:{port}/{target.id}", private_addresses=True
+        )
         for target, port in zip(committee.targets, targets, strict=True)
     )
     return Members(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from committees import Members, make_members
+from committees import Members, make_members, with_target
 from dragon import errors
 from dragon.encoding import canonical, to_hex
 from dragon.log.follower import Follower
@@ -24,10 +24,12 @@ from dragon.net.http_client import HttpClient
 from dragon.net.runtime import Runtime
 from dragon.node.certification import Certification
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Target
 from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
+from dragon.protocol.target_checks import TlsCheck
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk
 from dragon_explorer.alerts.alerting import Alerting, open_database
@@ -49,12 +51,17 @@ from dragon_explorer.live import answers
 from dragon_explorer.live.approved_files import ApprovedFiles
 from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board, OperatorReport, Part
+from dragon_explorer.maintenance import Maintenance
 from dragon_explorer.public_page import PublicFile, PublicPage
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.sources import Sources
 from epochs import hand_over, successor
 
-MEMBERS = make_members(4, targets=3)
+WARN_DAYS = 14
+MEMBERS = with_target(
+    make_members(4, targets=3, owners=3, maintenance_notice=0),
+    Target("target_4", "tls://target-4:443", TlsCheck(warn_days=WARN_DAYS)),
+)
 SECRET_PATH = "secret-path"
 
 
@@ -126,6 +133,7 @@ class PaperFleet:
         self.silent: set[str] = set()
         self.reasons: dict[str, list[str]] = {}
         self.expires: dict[str, int] = {}  # ends of operators' TLS certificates, in Unix seconds
+        self.seen_ends: dict[str, int] = {}  # by operator: end of the certificate of target_4
         self.approved: dict[str, Committee] = {}  # what owners have approved, as operators say
         self.start()
 
@@ -143,6 +151,7 @@ class PaperFleet:
             records=StreamRecords(self.databases[0], self.log.note_damage),
             follower=self.follower,
             index=LogIndex(self.log),
+            maintenance=Maintenance(self.log),
             board=self.board,
             approved_files=ApprovedFiles(self.log, HttpClient.create(), lambda: self.now),
             history=History(self.databases[1]),
@@ -220,6 +229,12 @@ class PaperFleet:
     def up(self, *nodes: str) -> None:
         self.status(Status.UP, *nodes)
 
+    def announce(self, node_id: str, begin: float, end: float) -> None:
+        """Announce maintenance. Args: `begin`, `end`, in seconds from now."""
+        now = int(self.now)
+        claim = MaintenanceClaim(node_id, now + int(begin), now + int(end), now)
+        self.happen(self.members.announce(claim))
+
     def checkpoint(self) -> None:
         """Certify a checkpoint of the current log."""
         self.follower.catch_up()
@@ -291,11 +306,20 @@ class PaperFleet:
                 Part(said, self.wall()),
                 Part(own, self.wall()),
                 Part(state, self.wall()),
+                Part(self._seen(operator.id), self.wall()),
             )
             self.board.put(report)
             if approved:
                 self.log.offer(approved)  # instead of a request for the file
                 self.sources.approved_files.note(report)
+
+    def _seen(self, operator: str) -> dict[str, answers.Node]:
+        """The only target about which operators state anything: that with a certificate."""
+        if (end := self.seen_ends.get(operator)) is None:
+            return {}
+        at = int(self.now)
+        seen = answers.Seen(status="up", reason="answered", at=at, certificate_expires=end)
+        return {"target_4": answers.Node(node_id="target_4", status="up", since=None, seen=seen)}
 
     def app(self) -> Any:
         """An app of the explorer with these alerts."""

@@ -9,22 +9,26 @@ from dragon.protocol import bls, certificate
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import Claim
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import (
+    DEFAULT_MAINTENANCE_NOTICE,
     DEFAULT_QUORUMS,
     Aggregator,
     Committee,
     Expert,
     Operator,
+    Owner,
     QuorumRule,
     Sequencer,
     Target,
 )
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.history import History
+from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.state import Mark, State
-from dragon.protocol.target_checks import HttpCheck, default_timeout_ms
+from dragon.protocol.target_checks import HeartbeatCheck, HttpCheck, default_timeout_ms
 
 GENESIS = 1_732_522_000
 # Hash of the node list of `simulation.World`, whose sequencer has one node with a known key.
@@ -57,6 +61,12 @@ class Members:
     def endorse(self, claim: EndorsementClaim) -> Endorsement:
         return Endorsement.sign(claim, secret(claim.expert), self.committee.id)
 
+    def announce(self, claim: MaintenanceClaim) -> Maintenance:
+        """An announcement, signed by the speaker of the node."""
+        speaker = self.committee.speaker(claim.node_id)
+        key = self.secrets.get(speaker) or secret(speaker)
+        return Maintenance.sign(claim, key, self.committee.id)
+
 
 def secret(name: str) -> bls.SecretKey:
     return bls.SecretKey.generate(name.encode().ljust(32, b"."))
@@ -67,6 +77,8 @@ def make_members(
     *,
     targets: int = 0,
     experts: int = 0,
+    owners: int = 0,
+    maintenance_notice: int = DEFAULT_MAINTENANCE_NOTICE,
     name: str = "test",
     genesis: int = GENESIS,
     round_seconds: int = 5,
@@ -100,6 +112,7 @@ def make_members(
                 f"target_{i}",
                 f"http://target-{i}:80",
                 HttpCheck(timeout_ms=default_timeout_ms(round_seconds)),
+                owner=f"owner_{i}" if i <= owners else "",
             )
             for i in range(1, targets + 1)
         ),
@@ -108,8 +121,29 @@ def make_members(
             for rank in range(aggregators)
         ),
         sequencer=Sequencer(app, 67, (nodes_sha256,)),
+        owners=tuple(
+            Owner(owner, key.public_key(), key.prove_possession())
+            for owner, key in ((f"owner_{i}", secret(f"owner_{i}")) for i in range(1, owners + 1))
+        ),
+        maintenance_notice=maintenance_notice,
     )
     return Members(committee, secrets)
+
+
+def with_target(members: Members, target: Target) -> Members:
+    """Return the same committee with another entry of a target, which may be new."""
+    committee = members.committee
+    others = tuple(each for each in committee.targets if each.id != target.id)
+    return replace(members, committee=replace(committee, targets=(*others, target)))
+
+
+def with_heartbeats(members: Members, *ids: str, every_seconds: int = 60) -> Members:
+    """Return the same committee with further targets that send beats, signed with `secret(id)`."""
+    for target_id in ids:
+        key = secret(target_id)
+        check = HeartbeatCheck(key.public_key(), key.prove_possession(), every_seconds)
+        members = with_target(members, Target(target_id, "", check))
+    return members
 
 
 def with_log_time(state: State, time: int) -> State:

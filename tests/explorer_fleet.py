@@ -18,7 +18,9 @@ from flask_openapi.openapi import OpenAPI
 import dragon_explorer.app
 import dragon_explorer.main
 import dragon_explorer.settings
-from committees import make_members
+from committees import Members, make_members, with_target
+from dragon.protocol.committee import Target
+from dragon.protocol.target_checks import TlsCheck
 from dragon_explorer.components import Components
 from dragon_explorer.public_page import PublicPage
 from dragon_sequencer.client import SequencerClient
@@ -103,17 +105,21 @@ class ExplorerWorld(SmallExplorerWorld, StreamWorld):
 
 
 def fleet_with_history(folder: Path) -> ExplorerWorld:
-    """A fleet of 4 operators and 2 targets: an outage that ended, one that lasts, and a stream.
+    """A fleet of 4 operators and 3 targets: an outage that ended, one that lasts, and a stream.
 
-    The outage that lasts is certified because of a report, after the aggregator's own probes.
+    The outage that lasts is certified because of a report, after the aggregator's own probes. The
+    certificate of target_3 ends soon. Maintenance of target_2 runs, and more is to come.
 
     The caller ends it: `with fleet_with_history(folder) as world`.
     """
-    world = ExplorerWorld(folder, make_members(targets=2, experts=1), verify_at_end=False)
+    world = ExplorerWorld(folder, _members(), verify_at_end=False)
     for target in ("target_1", "target_2"):
         host = f"{target.replace('_', '-')}:80"
         world.names[host] = target
         world.wires.mount(host, _answer)
+    world.names["target-3"] = "target_3"
+    world.wires.mount("target-3:443", _answer)
+    world.certificates["target-3:443"] = int(world.clock.now) + 5 * 86_400
     world.run(3)
     stream = world.make("sensor-1", mode="message")
     world.upload(stream, b"21.5")
@@ -121,12 +127,21 @@ def fleet_with_history(folder: Path) -> ExplorerWorld:
     world.run(3)
     world.resume("target_1")
     world.submit("no event")
-    world.run(14)
+    world.run(6)
+    now = int(world.clock.now)
+    world.announce("target_2", now + 31, 3600)
+    world.announce("operator_1", now + 86_400, 3600)
+    world.run(8)
     world.upload(stream, b"21.7")
     world.stop("operator_4", "hang")
     world.post("operator_1", "/reports", {"node_id": "operator_4", "status": "down"})
     world.run(3)
     return world
+
+
+def _members() -> Members:
+    made = make_members(targets=2, experts=1, owners=2, maintenance_notice=30)
+    return with_target(made, Target("target_3", "tls://target-3:443", TlsCheck(), suspect_after=2))
 
 
 def _answer(_environ: Any, start_response: Any) -> list[bytes]:

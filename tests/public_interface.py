@@ -20,8 +20,10 @@ from dragon.net import http_client
 from dragon.net.http_client import HttpClient
 from dragon.net.stream_client import StreamClient
 from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.period import PeriodLeaf
 from dragon.protocol.trust import Trust
 from dragon_cli.fleet.evidence import Collector
+from period_reports import make_report
 from stream_simulation import TOKEN, StreamWorld
 
 STREAM_URL: Final = "http://streams:5300"  # the stream service of a StreamWorld
@@ -89,6 +91,7 @@ def _write_files(folder: Path, world: StreamWorld, stream: Any) -> None:
     _write_json(folder / "event.json", world.get("operator_1", "/events/1").json())
     _write_json(folder / "downtime.json", _downtime(world))
     (folder / "evidence.json").write_bytes(_evidence(world))
+    _write_json(folder / "period.json", _period(world))
     _write_json(folder / "receipts/chunk-00000000.json", world.receipt(stream, 0).to_json())
     (folder / "chunk-00000000").write_bytes(DATA)
     (folder / "readings.txt").write_bytes(3 * DATA)
@@ -108,6 +111,11 @@ def _evidence(world: StreamWorld) -> bytes:
     now = int(world.clock.now)
     event, _ = collector.transition(now, around=1000)
     return collector.collect(event, now - 1000, now, now=now).encode()
+
+
+def _period(world: StreamWorld) -> Any:
+    leaves = [PeriodLeaf("operator_1", 0, 0, 0), PeriodLeaf("operator_2", 35, 0, 0)]
+    return make_report(leaves, world.members, world.operators[:3]).to_json()
 
 
 def _write_json(path: Path, value: Any) -> None:

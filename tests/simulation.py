@@ -48,10 +48,13 @@ from dragon.net.session import make_session
 from dragon.net.target_network import SocketNetwork
 from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.handover import Handover
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import LogEntry
+from dragon.protocol.maintenance import Maintenance
+from dragon.protocol.single_signer import SingleSigned
 from dragon.protocol.state import Mark
 from dragon.protocol.trust import Trust
 from dragon.storage.database import Database
@@ -615,9 +618,24 @@ class World:
 
     def submit(self, *events: Any) -> None:
         """Put events onto the ledger, as anyone can, and let every log read them."""
-        values = [e.to_json() if isinstance(e, Certificate | Handover) else e for e in events]
+        signed = Certificate | Handover | SingleSigned
+        values = [e.to_json() if isinstance(e, signed) else e for e in events]
         self.network.submit(self.committee.sequencer.app, canonical(values).decode())
         self.settle()
+
+    def announce(
+        self, node_id: str, begin: int, seconds: int, aggregator: str = "aggregator_0"
+    ) -> Maintenance:
+        """Announce a window of maintenance, as the node's speaker does, through an aggregator.
+
+        `begin`: Unix seconds. Every log that answers has it afterwards.
+        """
+        claim = MaintenanceClaim(node_id, begin, begin + seconds, int(self.clock.now))
+        announcement = self.members.announce(claim)
+        answer = self.post(aggregator, "/maintenance", announcement.to_json())
+        assert answer.status_code == 202, answer.text
+        self.settle()
+        return announcement
 
     def journaled(self, event: Certificate | Handover) -> Any:
         """Record what was signed with the operators' keys in their journals, as if they did it."""

@@ -12,7 +12,7 @@ from dragon.node import metrics
 from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
-from dragon.node.routes import committee, log
+from dragon.node.routes import beats, committee, log, nodes
 from dragon.probing import clock_skew
 from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.committee import Committee
@@ -21,7 +21,9 @@ from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.routes import (
     downtime_certificates,
     outbox,
+    period_certificates,
     rounds,
+    single_signed,
     submissions,
     suspicions,
 )
@@ -36,6 +38,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         collectors=[
             *components.monitor.counters,
             *components.window_queue.counters,
+            components.beats.counter,
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
@@ -43,11 +46,24 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         exceptions=Exceptions(is_submission=submissions.is_submission),
         certification=components.certification,
     )
-    for module in (rounds, outbox, downtime_certificates, suspicions, submissions):
+    parts = (
+        *(rounds, outbox, downtime_certificates, period_certificates),
+        *(suspicions, submissions, single_signed),
+    )
+    for module in parts:
         app.register_api(module.routes(components))
+    app.register_api(beats.routes(components.beats, direct=False))
     app.register_api(log.routes(components.log))
     app.register_api(committee.routes(components.log))
+    app.register_api(
+        nodes.routes(components.log, lambda each: _seen(components, each), components.beats.shown)
+    )
     return app
+
+
+def _seen(components: Components, node_id: str) -> dict[str, object] | None:
+    found = components.monitor.latest(node_id)
+    return found.as_seen() if found else None
 
 
 def _not_ready(components: Components) -> Iterator[str]:
@@ -68,7 +84,10 @@ def _metrics(components: Components) -> Iterator[Metric]:
         components.log, components.follower, components.committee, components.wall()
     )
     probe_results = _newest_probe_results(components.monitor)
-    yield metrics.node_metrics({result.node_id: result.answered for result in probe_results})
+    yield metrics.node_metrics(
+        {each.node_id: each.answered for each in probe_results if each.is_evidence}
+    )
+    yield from components.beats.metrics()
     yield metrics.quorum_margin(_quorum_margin(components.committee, probe_results))
     offsets = [result.offset_ms for result in probe_results if result.offset_ms is not None]
     yield metrics.clock_offset(clock_skew.median_ms(offsets))

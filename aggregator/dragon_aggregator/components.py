@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
+from dragon.node.beat_book import BeatBook
 from dragon.node.certification import Certification
 from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
@@ -15,6 +16,7 @@ from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.handover_collector import HandoverCollector
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.periods import Periods
 from dragon_aggregator.submitter import Submitter
 from dragon_aggregator.window_queue import WindowQueue
 
@@ -28,8 +30,10 @@ class Components:
     outbox: Outbox
     submitter: Submitter
     downtime: Downtime
+    periods: Periods
     window_queue: WindowQueue
     handovers: HandoverCollector
+    beats: BeatBook
     log: Log
     follower: Follower
     certification: Certification

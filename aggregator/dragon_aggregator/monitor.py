@@ -19,6 +19,7 @@ from dragon.log.store import Log
 from dragon.net.operator_keys import KeysOf
 from dragon.net.runtime import Runtime
 from dragon.node.certification import LastRound
+from dragon.probing.probe_result import ProbeResult
 from dragon.probing.prober import Prober
 from dragon.protocol.claims.base import Claim, kind_of, ordering_key
 from dragon.protocol.claims.checkpoint import CheckpointClaim
@@ -65,6 +66,7 @@ class Monitor:
         """`keys_of`: returns the keys with which an operator may sign a suspicion."""
         self._seated = seated
         self._rank = rank
+        self._prober = prober
         self._certifier = certifier
         self._outbox = outbox
         self._log = log
@@ -135,6 +137,10 @@ class Monitor:
     def _current_round(self) -> tuple[Rounds, int]:
         rounds = self._committee.rounds
         return rounds, rounds.number(self._runtime.wall())
+
+    def latest(self, node_id: str) -> ProbeResult | None:
+        """Return the latest probe of a node; None if there was none since the start."""
+        return self._prober.latest(node_id)
 
     def check_clock(self) -> None:
         """Compare a clock that has a fault with the operators': the next round may be hours off."""

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dragon.encoding import to_hex
-from dragon.protocol.committee import MAX_FILE_BYTES, Committee, short_id
+from dragon.protocol import target_words
+from dragon.protocol.committee import MAX_FILE_BYTES, Committee, Target, short_id
 from dragon.protocol.lineage import MAX_LINEAGE_BYTES, Lineage
 from dragon.protocol.member import MAX_FILE_BYTES as MAX_MEMBER_BYTES
 from dragon.protocol.member import Member
@@ -81,12 +82,24 @@ def print_committee(committee: Committee) -> None:
     for owner in committee.owners:
         console.print(f"  owner     {owner.id}")
     for target in committee.targets:
-        console.print(f"  target    {target.id}  {target.url}")
+        print_target(target)
     for each in committee.aggregators:
         console.print(f"  aggregator {each.url} (rank {each.rank})")
-    console.print(f"  notice    {committee.maintenance_notice} s before maintenance")
+    console.print(f"  notice    {committee.maintenance_notice} s, before maintenance begins")
     members = len(committee.operators)
     rules = ", ".join(f"{kind} {committee.quorum(kind)}" for kind in committee.quorum_rules)
     console.print(f"  quorums   of {members}: {rules}")
     for digest in committee.sequencer.nodes_sha256:
         console.print(f"  node list {to_hex(digest)}")
+
+
+def print_target(target: Target) -> None:
+    """Print what the operators look at, what counts as up, and who announces its maintenance."""
+    console.print(f"  target    {target.id}  {plain(target.url or 'no URL')}")
+    console.print(f"            {plain(target_words.check(target.check))}")
+    if target.private_addresses:
+        console.print("            [yellow]private addresses allowed[/]")
+    stated = target_words.members(target)
+    looks = f"suspected after {stated['suspected after']}, recovered after "
+    looks += stated["recovered after"]
+    console.print(f"            {looks}, owner {target.owner or 'none'}")

@@ -75,6 +75,19 @@ def _nodes(context: click.Context) -> _Pairs:
     return [*_operators(context), *_targets(context)]
 
 
+def _members(context: click.Context) -> _Pairs:
+    found = _committee(context)
+    roles = ("operators", "experts", "owners")
+    return [(each["id"], role[:-1]) for role in roles for each in found.get(role, [])]
+
+
+def _leaves(context: click.Context) -> _Pairs:
+    """The nodes of a period report, which is only read."""
+    with Path(context.params["file"]).open("rb") as file:
+        found = json.loads(file.read(MAX_FILE_BYTES))
+    return [(leaf["node_id"], "node") for leaf in found["leaves"]]
+
+
 def _ranks(context: click.Context) -> _Pairs:
     return [(str(each["rank"]), "aggregator") for each in _committee(context)["aggregators"]]
 
@@ -111,8 +124,10 @@ def _stream_ids(context: click.Context) -> _Pairs:
 
 
 complete_nodes: Final = _completer(_nodes)
+complete_leaves: Final = _completer(_leaves)
 complete_operators: Final = _completer(_operators)
 complete_targets: Final = _completer(_targets)
+complete_members: Final = _completer(_members)
 complete_ranks: Final = _completer(_ranks)
 complete_routes: Final = _completer(_routes)
 complete_streams: Final = _completer(_streams_by_name_or_id)

@@ -11,7 +11,9 @@ import click
 class PackageGroup(click.Group):
     """The commands of a package: module `status` defines the command `status`.
 
-    Running one command imports its module only; listing the commands imports all of them.
+    A command that has the name of a built-in function or a word of Python ends with `_` there: the
+    command `list` is `list_` in module `list_`. Running one command imports its module only;
+    listing the commands imports all of them.
     """
 
     def __init__(self, *args: object, package: str, **kwargs: object) -> None:
@@ -21,14 +23,19 @@ class PackageGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name, or None if the package has no such module."""
-        if cmd_name not in self.commands and cmd_name in self.list_commands(ctx):
-            module = import_module(f"{self._package}.{cmd_name}")
-            self.add_command(getattr(module, cmd_name), cmd_name)
+        if cmd_name not in self.commands and (name := self._modules().get(cmd_name)):
+            module = import_module(f"{self._package}.{name}")
+            self.add_command(getattr(module, name), cmd_name)
         return super().get_command(ctx, cmd_name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands in alphabetical order."""
-        return sorted(each.name for each in iter_modules(import_module(self._package).__path__))
+        return sorted(self._modules())
+
+    def _modules(self) -> dict[str, str]:
+        """Return the module of each command, by its name."""
+        found = iter_modules(import_module(self._package).__path__)
+        return {each.name.removesuffix("_"): each.name for each in found}
 
 
 class DefaultGroup(click.Group):

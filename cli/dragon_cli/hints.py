@@ -42,11 +42,20 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "Give the list here with `--nodes FILE`, and to the services of this host "
         "(SEQUENCER_NODES_FILE)."
     ),
+    errors.NoOwner: "`dragon target add ID URL --owner MEMBER` gives a target an owner.",
+    errors.TooLate: "`dragon committee show` shows the notice that the committee asks for.",
+    errors.TooFar: "A window begins at most 90 days ahead, and has at most 7 days.",
+    errors.EnoughAnnounced: (
+        "Wait until a window has ended: `dragon maintenance list NODE --open` lists them."
+    ),
     errors.UnknownNode: "`dragon nodes` lists the nodes of the committee.",
     errors.Unreachable: "Is the fleet running? `dragon up` starts one on this machine.",
     errors.Unavailable: "Run the same command again later; it continues where the stream ends.",
     errors.NotSettled: (
         "A downtime certificate becomes available about two minutes after the period ends."
+    ),
+    errors.UnsuitablePeriod: (
+        "Request a period after the network's first round, or a shorter one if there are too many."
     ),
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
     errors.WrongCommittee: (
@@ -68,6 +77,9 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.OversizedEvent: "Fewer or shorter ids, or a change in several steps, make it smaller.",
     errors.NotJson: "Check that the file was saved completely.",
     errors.EvidenceError: "Collect it again with `dragon evidence`: the file was changed.",
+    errors.InvalidRule: "See docs/agreements.md: it describes every member of a rule.",
+    errors.PayoutTooSmall: "Raise `--payout`, or lower the amounts of the rule.",
+    errors.ReportAltered: "Use none of its figures; get the report again from its author.",
     errors.InvalidProof: "Get the event and the root from another operator, and compare.",
     errors.DatabaseTooOld: "Version 0.1 still verifies the file with `dragon verify log`.",
     errors.Stale: "Compare with another operator's log: honest operators refuse such an event.",
@@ -96,6 +108,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.NotTheKey: "`dragon ziggy keygen` writes a matching pair of files.",
     cli_errors.KeyHasOneUse: "Omit `--parameters`: keys sign under ziggy-classic only.",
     cli_errors.OtherParameters: "Select the parameters that you accept with `--set`.",
+    cli_errors.OtherTerms: "Compare both rules, and ask the author for a new report.",
     cli_errors.OtherStatement: "Request a proof of the statement that you expect.",
     cli_errors.PortInUse: (
         "Stop that program, or choose other ports: `--base-port` of `dragon init` or `dragon demo`."

@@ -18,10 +18,19 @@ FAILURE: Final = (
 )
 _VERIFIED: Final = "verdict: `verified`"
 _CLAIM: Final = "kind, signers and the members of the claim"
+_LEAVES: Final = (
+    "leaves: list of node_id, seconds_up, seconds_down, seconds_maintenance, seconds_unknown"
+)
 _KNOWN: Final = (
     "epoch: of the committee that signed",
     "newest_epoch: of the newest committee known",
     "seen: time of the newest checkpoint known, Unix seconds, or null",
+)
+
+_PAYOUT: Final = (
+    "rule_sha256, currency, decimals, units, distributed_units, undistributed_units (texts), "
+    "nodes: list of node_id, counted_up_seconds, counted_seconds, tier (from 1; 0: none), units, "
+    "amount"
 )
 
 _CHANGED: Final = (
@@ -53,12 +62,17 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "committee approve": (
         "id", "short_id", "epoch", "operators: ids", "approved_at", "lapses_at",
         "differences: list of what, before, after", "urls: all that this host will talk to",
+        "redirect_hosts: to which redirects of targets are followed",
+        "private: targets that may have private addresses, with their URLs",
         "quorums: by kind, before and after",
     ),
     "committee assemble": (
         "id", "short_id", "epoch", "file", "differences: list of what, before, after",
     ),
-    "committee check": (_VERIFIED, "id", "short_id", "members: ids", "own: ids in the home"),
+    "committee check": (
+        _VERIFIED, "id", "short_id", "members: ids", "own: ids in the home",
+        "private: targets that may have private addresses, with their URLs",
+    ),
     "committee diff": ("before: id", "after: id", "differences: list of what, before, after"),
     "committee show": (
         "id", "short_id", "network_id", "committee: the file",
@@ -82,9 +96,13 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "file: path of what was written", *_EVIDENCE,
         "contradictions: list of kind, operator, detail",
     ),
+    "heartbeat": (
+        "node_id", "time_ms", "accepted: offset of the clock in ms, by operator",
+        "refused: reason by operator", "unreachable: reason by operator",
+    ),
     "incidents": (
         "operator: whose log it is",
-        "incidents: list of node_id, begin, end (null: still down), seconds",
+        "incidents: list of node_id, begin, end (null: still down), seconds, seconds_maintenance",
     ),
     "init": (
         "[committee]: id", "[name]", "[home]", "[operators]", "[experts]", "[quorum]",
@@ -98,15 +116,38 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "key verify": (_VERIFIED, "public_key", "[role]", "[id]"),
     "log archive": ("file", "archived", "journal: path or null"),
     "logs": ("*: the answer to `GET /logs`, or with `--event` to `GET /events/<position>`",),
+    "maintenance add": (
+        "[verdict]: `accepted`, without `--repeat`", "node_id", "[from]", "[to]",
+        "[by]: URL of the aggregator",
+        "[announced]: with `--repeat --once`, list of from, to: accepted by an aggregator now",
+        "[known]: list of from, to: in the logs already",
+        "[refused]: list of from, to, reason, detail",
+    ),
+    "maintenance list": (
+        "operator: whose log it is",
+        "maintenance: list of position, node_id, from, to, timestamp, state (past, now or coming)",
+    ),
     "nodes": ("operator", "nodes: as `GET /nodes`, with the other operators' probes in seen_by"),
+    "period request": (
+        _VERIFIED, f"*: {_CLAIM}", _LEAVES, "certificate: the certificate",
+        "file: path of the report that was written, or null",
+    ),
+    "period prove": (
+        "[certificate]", "[leaf]", "[index]", "[path]", "[file]: with `--output`, in their place",
+        "[node_id]: with `--output`",
+    ),
     "proof security": ("parameter_set", "[warning]", "figures: a list, one entry for each size"),
     "proof verify": (_VERIFIED, "*: statement and parameter set", "security: figures in bits"),
     "receipt complete": (_VERIFIED, "receipts: list of file, state, stream"),
     "report": (
         "committee: id of the one that held at the end", "epoch", "name", "from", "to",
-        "nodes: list of node_id, kind, seconds_*, percent_*, longest_seconds, incidents",
-        "log: size, root, settled_by, settled_by_timestamp",
-        "checkpoint: size, root, timestamp of the newest",
+        "nodes: list of node_id, kind, seconds_*, percent_*, longest_seconds, incidents; of a "
+        "certified report: of node_id, seconds_*",
+        "log: size, root; not certified: settled_by, settled_by_timestamp",
+        "[checkpoint]: size, root, timestamp of the newest; not certified",
+        "[certificate]: with `--certified`",
+        "[leaves]: with `--certified`, as the certificate covers them",
+        f"[payout]: with `--payout`, {_PAYOUT}",
     ),
     "rounds": ("*: the answer to `GET /rounds`", "aggregator: URL"),
     "source": ("stream: id", "messages", "bytes"),
@@ -126,7 +167,12 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "certified: false with `--no-wait`",
     ),
     "target add": _CHANGED,
+    "target list": ("epoch", "targets: as in the committee file"),
     "target remove": _CHANGED,
+    "target try": (
+        "target: as in the committee file", "status: `up` or `down`", "reason", "detail",
+        "latency_ms", "certificate_expires: Unix seconds, or null",
+    ),
     "verify certificate": (_VERIFIED, f"*: {_CLAIM}", *_KNOWN),
     "verify downtime": (_VERIFIED, f"*: {_CLAIM}", "seconds_up", *_KNOWN),
     "verify event": (
@@ -147,10 +193,17 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         _VERIFIED, "size", "root", "vouched: epoch of the newest committee known, and the size of "
         "the part of the log that it vouches for", "nodes: status and since of each node", *_KNOWN,
     ),
+    "verify period": (
+        _VERIFIED, f"*: {_CLAIM}", "[leaves]: of a whole report, as in `period request`",
+        "[leaf]: of the proof of one node, as one of `leaves`", *_KNOWN,
+    ),
     "verify receipt": (
         "verdict: `verified` or `refused`", "complete", "stream", "name", "window", "chunk",
         "times: received_ms, timestamp, checkpoint", "checks: list of name, outcome, detail, …",
         "[epoch]: of the committee that signed", "[newest_epoch]", "[seen]",
+    ),
+    "verify report": (
+        _VERIFIED, f"*: {_CLAIM}", f"payout: null, or {_PAYOUT}", *_KNOWN,
     ),
     "votes": (
         "stream: id", "number", "state", "verdict", "position",

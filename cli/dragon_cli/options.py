@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import click
 
 from dragon.net import tls
+from dragon.protocol.committee import MAX_MAINTENANCE_NOTICE
 from dragon_cli.completions import complete_operators
+from dragon_cli.times import parse_duration
 
 _Decorator: TypeAlias = Callable[[Any], Any]
 
@@ -101,6 +103,25 @@ class CommitteeIdType(click.ParamType[bytes]):
         raise click.BadParameter(message, ctx, param)
 
 
+class NoticeType(click.ParamType[int]):
+    """The maintenance notice of a committee, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the seconds. Raises BadParameter."""
+        if isinstance(value, int):
+            return value
+        try:
+            seconds = 0 if value in ("0", "0s") else parse_duration(str(value))
+            if seconds <= MAX_MAINTENANCE_NOTICE:
+                return seconds
+        except ValueError:
+            pass
+        message = f"{value!a} is not a notice from 0s to 7d, such as 90m, 2h or 1d."
+        raise click.BadParameter(message, ctx, param)
+
+
 own_operator_option = click.option(
     "--operator",
     "operator_id",
@@ -116,6 +137,17 @@ operator_option = click.option(
     "--operator",
     shell_complete=complete_operators,
     help="Operator to query (default: the first to respond).",
+)
+targets_option = click.option(
+    "--targets",
+    type=EXISTING_FILE,
+    multiple=True,
+    help="File that lists targets with their checks, as TOML, or as JSON if it ends with .json.",
+)
+notice_option = click.option(
+    "--maintenance-notice",
+    type=NoticeType(),
+    help="Time by which maintenance is announced ahead, from 0s to 7d (default: 1h).",
 )
 file_argument = click.argument("file", type=EXISTING_FILE)
 url_option = click.option(
@@ -149,3 +181,14 @@ sequencer_port_option = _port_option("--sequencer-port", 6001, "Port of the deve
 prover_port_option = _port_option("--prover-port", 5200, "Port of the prover.")
 stream_port_option = _port_option("--stream-port", 5300, "Port of the stream service.")
 explorer_port_option = _port_option("--explorer-port", 5400, "Port of the explorer.")
+payout_option = click.option(
+    "--payout",
+    metavar="AMOUNT",
+    help="Amount to pay for the period, such as 1000 or 12.50; requires `--rule`.",
+)
+rule_option = click.option(
+    "--rule",
+    "rule_file",
+    type=EXISTING_FILE,
+    help="Reward rule (TOML), which says what a share of up time earns; requires `--payout`.",
+)

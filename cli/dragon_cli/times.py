@@ -1,11 +1,14 @@
-"""Times on the command line: exact ones, days and months, and times before now. All are UTC."""
+"""Times on the command line: exact ones, days and months, times before and after now, durations.
+
+Times without an offset are UTC, unless a command has an option for the time zone.
+"""
 
 from __future__ import annotations
 
 import re
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
 import click
@@ -13,12 +16,17 @@ import click
 from dragon.encoding import MAX_INTEGER
 from dragon.errors import NotSettled
 from dragon_cli.render.text import duration, moment
+from dragon_cli.zones import LocalTimeError, exact
 
 UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 DAY_SECONDS: Final = 86_400
 FORMS: Final = "ISO 8601 (UTC by default), Unix seconds, 2026-10, yesterday, now, or 30d (ago)"
+COMING_FORMS: Final = "ISO 8601, Unix seconds, or +2h (from now)"
+DURATION_FORMS: Final = "a number with s, m, h, d or w, such as 90m, 2h or 1h30m"
 
-_AGO: Final = re.compile(r"([0-9]{1,9})([smhdw])", re.ASCII)
+_RELATIVE: Final = re.compile(r"(\+?)([0-9]{1,9})([smhdw])", re.ASCII)
+_DURATION: Final = re.compile(r"(?:[0-9]{1,9}[smhdw]){1,5}", re.ASCII)
+_PART: Final = re.compile(r"([0-9]+)([smhdw])", re.ASCII)
 _MONTH: Final = re.compile(r"([0-9]{4})-([0-9]{2})", re.ASCII)
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
@@ -42,50 +50,81 @@ class Period:
     is_open: bool  # the user named no exact end: it may be cut at what is settled
 
 
-def parse_time(text: str, now: float) -> TimeInput:
+def parse_time(text: str, now: float, zone: tzinfo = UTC) -> TimeInput:
     """Read a time.
 
     Args:
-        text: see `FORMS`; without a time of day a date is its midnight.
+        text: see `FORMS` and `COMING_FORMS`; without a time of day a date is its midnight.
         now: Unix seconds.
+        zone: of texts without an offset.
 
-    Raises ValueError, OverflowError: not a time between 1970 and 2^53 seconds later.
+    Raises:
+        LocalTimeError: the clock of the zone shows this time twice, or never.
+        ValueError, OverflowError: not a time between 1970 and 2^53 seconds later.
     """
-    found = _parse(text, int(now))
+    found = _parse(text, int(now), zone)
     if not 0 <= found.at <= MAX_INTEGER:
         raise ValueError("outside the supported range, which starts in 1970")
     return found
 
 
-def _parse(text: str, now: int) -> TimeInput:
+def _parse(text: str, now: int, zone: tzinfo) -> TimeInput:
     if text == "now":
         return TimeInput(text, now, is_now=True)
-    if text in ("today", "yesterday"):
-        midnight = now - now % DAY_SECONDS - (DAY_SECONDS if text == "yesterday" else 0)
-        return TimeInput(text, midnight, midnight + DAY_SECONDS)
-    if ago := _AGO.fullmatch(text):
-        return TimeInput(text, now - int(ago[1]) * UNIT_SECONDS[ago[2]])
-    if month := _MONTH.fullmatch(text):
-        return _month(text, int(month[1]), int(month[2]))
+    if relative := _RELATIVE.fullmatch(text):
+        seconds = int(relative[2]) * UNIT_SECONDS[relative[3]]
+        return TimeInput(text, now + seconds if relative[1] else now - seconds)
+    if span := _days(text, now, zone):
+        begin, end = (int(each.replace(tzinfo=zone).timestamp()) for each in span)
+        return TimeInput(text, begin, end)
     if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_INTEGER)):
         return TimeInput(text, int(text))
-    read = datetime.fromisoformat(text)
-    exact = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
-    if (at := int(exact)) != exact:
+    found = exact(datetime.fromisoformat(text), zone)
+    if (at := int(found)) != found:
         raise ValueError("fractions of a second are not supported")
-    return TimeInput(text, at, at + DAY_SECONDS if _DAY.fullmatch(text) else None)
+    return TimeInput(text, at)
 
 
-def _month(text: str, year: int, month: int) -> TimeInput:
-    begin = datetime(year, month, 1, tzinfo=UTC)
-    end = (begin + timedelta(days=31)).replace(day=1)
-    return TimeInput(text, int(begin.timestamp()), int(end.timestamp()))
+def _days(text: str, now: int, zone: tzinfo) -> tuple[datetime, datetime] | None:
+    """Return the midnights at which a day or month begins and ends; None for other texts.
+
+    A day of which the zone skips midnight begins where its clock goes on.
+    """
+    if month := _MONTH.fullmatch(text):
+        first = datetime(int(month[1]), int(month[2]), 1)
+        return first, (first + timedelta(days=31)).replace(day=1)
+    if _DAY.fullmatch(text):
+        day = datetime.fromisoformat(text)
+    elif text in ("today", "yesterday"):
+        today = datetime.fromtimestamp(now, zone).replace(tzinfo=None)
+        day = today.replace(hour=0, minute=0, second=0) - timedelta(days=text == "yesterday")
+    else:
+        return None
+    return day, day + timedelta(days=1)
 
 
-def period(begin: TimeInput, end: TimeInput | None, now: float) -> Period:
+def parse_duration(text: str) -> int:
+    """Return a duration in seconds. Raises ValueError: not one, or not at least a second."""
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"expected {DURATION_FORMS}")
+    seconds = sum(int(number) * UNIT_SECONDS[unit] for number, unit in _PART.findall(text))
+    if not 1 <= seconds <= MAX_INTEGER:
+        raise ValueError("expected at least 1s")
+    return seconds
+
+
+def period(
+    begin: TimeInput,
+    end: TimeInput | None,
+    now: float,
+    *,
+    names: tuple[str, str] = ("`--from`", "`--to`"),
+) -> Period:
     """Return the period from `begin` to `end`.
 
     Without `end`: of a month or day the whole of it, otherwise until now.
+
+    Args: `names`, what the command calls the two times.
 
     Raises UsageError: the period is empty.
     """
@@ -95,7 +134,7 @@ def period(begin: TimeInput, end: TimeInput | None, now: float) -> Period:
         last, is_open = end.at, end.is_now
     if begin.at >= last:
         said = end.text if end else "now"
-        message = f"`--from` ({begin.text}) must be earlier than `--to` ({said})."
+        message = f"{names[0]} ({begin.text}) must be earlier than {names[1]} ({said})."
         raise click.UsageError(message)
     return Period(begin.at, last, is_open)
 
@@ -133,6 +172,33 @@ class TimeType(click.ParamType[TimeInput]):
         except (ValueError, OverflowError):
             message = f"{value!a} is not a time; expected {FORMS}."
             raise click.BadParameter(message, ctx, param) from None
+
+
+class DurationType(click.ParamType[int]):
+    """A duration in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the seconds. Raises BadParameter."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            message = f"{value!a} is not a duration: {error}."
+            raise click.BadParameter(message, ctx, param) from None
+
+
+def time_option(option: str, text: str, zone: tzinfo, now: float) -> TimeInput:
+    """Return the time of an option, whose zone another option names. Raises BadParameter."""
+    try:
+        return parse_time(text, now, zone)
+    except LocalTimeError as error:
+        raise click.BadParameter(str(error), param_hint=f"`{option}`") from None
+    except (ValueError, OverflowError):
+        message = f"{text!a} is not a time; expected {COMING_FORMS}."
+        raise click.BadParameter(message, param_hint=f"`{option}`") from None
 
 
 class MonthType(TimeType):

@@ -80,6 +80,10 @@ class UnknownValue(InvalidEncoding):
     """A value is not one of those allowed for its member."""
 
 
+class UnsortedNodes(InvalidEncoding):
+    """The nodes of a report are not in ascending order, or one is listed twice."""
+
+
 class InvalidPoint(DragonError):
     """A curve point is not on its curve, is outside the subgroup, or is at infinity."""
 
@@ -233,7 +237,7 @@ class Stale(NotApplicable):
 
 
 class Early(NotApplicable):
-    """The endorsement's timestamp is too far in the future."""
+    """The timestamp of an event that one key signs is too far in the future."""
 
 
 class NotLater(NotApplicable):
@@ -274,6 +278,18 @@ class NotNextEpoch(NotApplicable):
 
 class UnfitSuccessor(NotApplicable):
     """The committee that the handover names may not follow the one that holds."""
+
+
+class TooLate(NotApplicable):
+    """The maintenance begins too soon: it has to be announced ahead, by log time."""
+
+
+class TooFar(NotApplicable):
+    """The maintenance begins too far ahead, or its window has no allowed length."""
+
+
+class EnoughAnnounced(NotApplicable):
+    """The node already has the maximum number of announced windows that have not ended."""
 
 
 class AfterForged(NotApplicable):
@@ -355,6 +371,18 @@ class ForeignRecord(EvidenceError):
     """A record, a seal or the event is about another node, or of another operator."""
 
 
+class InvalidRule(DragonError):
+    """The reward rule is not TOML, or contradicts itself."""
+
+
+class PayoutTooSmall(DragonError):
+    """The amounts that a reward rule states add up to more than the payout."""
+
+
+class ReportAltered(DragonError):
+    """The report does not show what its certificate, its leaves and its rule give."""
+
+
 class ProofRefused(DragonError):
     """The zero-knowledge proof does not prove its statement.
 
@@ -401,6 +429,26 @@ class AttestationRefused(DragonError):
     def __init__(self, reason: str, message: str, **facts: object) -> None:
         super().__init__(message, reason=reason, **facts)
         self.reason = reason
+
+
+class BeatRefused(DragonError):
+    """The beat of a target does not count."""
+
+
+class NotHeartbeatTarget(BeatRefused):
+    """The node is not a target that sends heartbeats."""
+
+
+class BeatTooOld(BeatRefused):
+    """The beat is old, or the machine's clock is behind. `offset_ms` says how far."""
+
+
+class BeatTooEarly(BeatRefused):
+    """The time of the beat is in the future: the machine's clock is ahead by `offset_ms`."""
+
+
+class BeatNotLater(BeatRefused):
+    """A beat with the same time or a later one was received before."""
 
 
 class LedgerError(DragonError):
@@ -502,6 +550,10 @@ class NotCertified(DragonError):
     """Too few operators signed the claim."""
 
 
+class UnsuitablePeriod(DragonError):
+    """A period has no node, or too many for one certificate."""
+
+
 class KeystoreError(DragonError):
     """A key cannot be read."""
 
@@ -554,7 +606,7 @@ class ClientGone(Overdue):
 
 
 class StepFailed(DragonError):
-    """A step of the demonstration failed."""
+    """What a command waits for has not happened in time."""
 
 
 def because(error: Exception) -> str:

@@ -23,7 +23,7 @@ SPECIFIED: Final[Mapping[frozenset[str], tuple[str, str]]] = {
     frozenset(
         {
             *("StatusCertificate", "CheckpointCertificate", "WindowCertificate", "Endorsement"),
-            "HandoverEvent",
+            *("Maintenance", "HandoverEvent"),
         }
     ): ("event", "spec/protocol.md#6-events-and-the-log"),
     frozenset({"Status", "Checkpoint", "Downtime", "Window"}): (

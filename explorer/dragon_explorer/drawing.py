@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from dragon_explorer.index import DOWN, UNKNOWN, UP
+from dragon_explorer.index import DOWN, MAINTENANCE, UNKNOWN, UP
 from dragon_explorer.views.node import Chart
 from dragon_explorer.views.probes import ObserverRounds, RecentProbes
+from dragon_explorer.views.uptime import DayRow
 
 DAY_WIDTH: Final = 4  # of a bar's day with the gap of 1 behind it
 # The class of a letter, and where the line of its days runs in a bar of height 20.
-LINES: Final = {UP: ("u", 10), DOWN: ("d", 10), UNKNOWN: ("q", 17), "m": ("m", 10)}
+LINES: Final = {UP: ("u", 10), DOWN: ("d", 10), UNKNOWN: ("q", 17), MAINTENANCE: ("m", 10)}
+ANNOUNCED_LINE: Final = 24  # where it runs: below the bar
 SPARK_STEP: Final = 4  # between two rounds of a small chart
 SPARK_HEIGHT: Final = 20  # of a small chart
 PLOT_WIDTH: Final = 720  # of the chart of response times
@@ -72,9 +74,25 @@ def bar_paths(letters: str) -> list[tuple[str, str]]:
     return list(paths.items())
 
 
+def announced_path(days: Sequence[DayRow]) -> str:
+    """Return the line below a bar that marks the days with announced maintenance."""
+    path, place = "", 0
+    for is_announced, run in groupby(days, lambda each: each.seconds_announced > 0):
+        length = len(list(run))
+        if is_announced:
+            path += f"M{place * DAY_WIDTH} {ANNOUNCED_LINE}h{length * DAY_WIDTH - 1}"
+        place += length
+    return path
+
+
 def bar_days(letters: str) -> str:
     """Return the text alternative of a bar."""
-    names = ((UP, "up"), (DOWN, "with downtime"), (UNKNOWN, "unknown"))
+    names = (
+        (UP, "up"),
+        (DOWN, "with downtime"),
+        (MAINTENANCE, "down in announced maintenance only"),
+        (UNKNOWN, "unknown"),
+    )
     counts = [f"{letters.count(letter)} {name}" for letter, name in names if letter in letters]
     return f"{len(letters)} days: {', '.join(counts)}"
 

@@ -15,6 +15,7 @@ from dragon_explorer import drawing
 from dragon_explorer.public_page import PublicPage, is_listed
 from dragon_explorer.rendering import TICK_SECONDS
 from dragon_explorer.sources import Sources
+from dragon_explorer.views.maintenance import in_words
 from dragon_explorer.views.rounds import SIGNED, AnswerRow
 
 FRAGMENT: Final = "fragment"
@@ -26,9 +27,15 @@ LONG_HEX: Final = re.compile("0x[0-9a-f]{40,}")
 def install(app: Flask, sources: Sources) -> None:
     """Make the filters and what every page needs known to the templates."""
     texts = (utc, iso, day, clock, ago, span, period, percent, size, count)
-    names = (short, abridged, words, indented, notable)
-    drawings = (drawing.bar_paths, drawing.bar_days, drawing.spark, drawing.plot)
-    grid = (drawing.round_paths, drawing.round_faults, drawing.rounds_text, drawing.fault_letters)
+    names = (short, abridged, words, indented, notable, maintenance)
+    drawings = (drawing.bar_paths, drawing.bar_days, drawing.announced_path, drawing.spark)
+    grid = (
+        drawing.plot,
+        drawing.round_paths,
+        drawing.round_faults,
+        drawing.rounds_text,
+        drawing.fault_letters,
+    )
     functions: tuple[Callable[..., object], ...] = (*texts, *names, *drawings, *grid)
     app.jinja_env.filters.update({each.__name__: each for each in functions})
     app.jinja_env.globals["fragment_url"] = fragment_url
@@ -112,6 +119,11 @@ def span(seconds: float) -> str:
         elif parts:
             break
     return " ".join(parts[:2]) or "0 s"
+
+
+def maintenance(seconds: int, total: int) -> str:
+    """Return how many of the seconds down were announced maintenance; empty if none."""
+    return in_words(seconds, total, span(seconds))
 
 
 def period(name: str) -> str:

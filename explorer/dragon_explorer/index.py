@@ -18,6 +18,7 @@ from dragon.protocol.state import State, Transition
 
 DAY_SECONDS: Final = 86_400
 UP, DOWN, UNKNOWN = "u", "d", "?"  # a day in a bar
+MAINTENANCE: Final = "m"  # a day that was down in announced maintenance only
 UNKNOWN_PART: Final = 10  # a day of which one such part is unknown does not count as up
 
 
@@ -44,13 +45,14 @@ class Day:
     seconds: int  # of the day that count; 0 before the node's first event
     down: int
     unknown: int
+    maintenance: int = 0  # of the seconds down: those in announced maintenance
     pending: int = 0  # of the unknown seconds: those that the next checkpoint will certify
 
     @property
     def letter(self) -> str:
         """The day in a bar: down if it was down at all, unknown if a large part of it is."""
         if self.down:
-            return DOWN
+            return MAINTENANCE if self.maintenance == self.down else DOWN
         is_unknown = UNKNOWN_PART * (self.unknown - self.pending) >= self.seconds
         return UNKNOWN if is_unknown or self.unknown >= self.seconds else UP
 
@@ -194,7 +196,14 @@ class LogIndex:
             unknown_after = state.committee.rounds.unknown_after
             pending = since if end == now and since <= unknown_after else 0
             pending = min(max(0, pending), totals.seconds_unknown)
-            day = Day(begin, end - first, totals.seconds_down, totals.seconds_unknown, pending)
+            day = Day(
+                begin,
+                end - first,
+                totals.seconds_down,
+                totals.seconds_unknown,
+                totals.seconds_maintenance,
+                pending,
+            )
         ends = begin + DAY_SECONDS
         # With a clock that is behind, a settled day may be counted in part only.
         if state.settling(ends) is not None and now >= ends:

@@ -38,6 +38,7 @@ from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board, Report
 from dragon_explorer.live.pollers import Pollers
 from dragon_explorer.live.sources import AggregatorSource, OperatorSource, Source, StreamSource
+from dragon_explorer.maintenance import Maintenance
 from dragon_explorer.public_page import PublicFile, PublicPage
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.replaceable import open_replaceable
@@ -108,6 +109,7 @@ def _keep_index(components: Components, stop: threading.Event) -> None:
     while not stop.is_set():
         now = int(components.wall())
         sources.index.update()
+        sources.maintenance.update()
         sources.epochs.update()
         for node_id in sources.committee.urls:
             sources.index.bar(node_id, now, BAR_DAYS)
@@ -152,6 +154,7 @@ def assemble(
             files=CommitteeFiles(log, runtime).fetch,
         ),
         index=LogIndex(log),
+        maintenance=Maintenance(log),
         board=board,
         approved_files=approved_files,
         history=history,

@@ -9,6 +9,7 @@ from pydantic import create_model
 
 from dragon.node.schemas import Schema
 from dragon_explorer.views import (
+    agreements,
     alerts,
     committee,
     epochs,
@@ -36,6 +37,7 @@ def _described(view: type, name: str) -> type[Schema]:
     return made
 
 
+AgreementsPage = _described(agreements.Agreements, "AgreementsPage")
 FleetPage = _described(fleet.Fleet, "FleetPage")
 NodePage = _described(node.Node, "NodePage")
 IncidentsPage = _described(incidents.Incidents, "IncidentsPage")

@@ -14,6 +14,7 @@ from dragon_explorer.history.window_votes import WindowVotes
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live.approved_files import ApprovedFiles
 from dragon_explorer.live.board import Board
+from dragon_explorer.maintenance import Maintenance
 from dragon_explorer.public_page import PublicFile, PublicPage
 
 
@@ -26,6 +27,7 @@ class Sources:
     records: StreamRecords
     follower: Follower
     index: LogIndex
+    maintenance: Maintenance
     board: Board
     approved_files: ApprovedFiles
     history: History

@@ -12,7 +12,7 @@ from dragon.node import metrics
 from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
-from dragon.node.routes import committee, log
+from dragon.node.routes import committee, log, nodes
 from dragon_stream.components import Components
 from dragon_stream.damage import NO_STREAM
 from dragon_stream.routes import chunks, paths, sockets, streams, windows
@@ -44,6 +44,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     app.register_api(chunks.routes(components))
     app.register_api(log.routes(components.log))
     app.register_api(committee.routes(components.log))
+    app.register_api(nodes.routes(components.log))
     sockets.install(app, components)
     return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -17,7 +18,12 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 def test_owners_approve_the_next_committee_in_their_containers(stack: Stack) -> None:
     """Each reads its own log. The target that is added is certified, and nothing was restarted."""
     stack.wait_settled()
-    target = "--target=the_aggregator=http://aggregator:5100/healthz"
+    url = "http://aggregator:5100/healthz"
+    listed = json.dumps(
+        {"targets": [{"id": "the_aggregator", "url": url, "private_addresses": True}]}
+    )
+    stack.run("operator-1", "sh", "-c", f"echo '{listed}' > /tmp/targets.json")
+    target = "--targets=/tmp/targets.json"
     file = ["--after", "/fleet/committee.json", "-o", "/tmp/next.json"]
     code, said = stack.run("operator-1", "dragon", "committee", "assemble", *file, target)
     assert code == 0, said

@@ -38,6 +38,7 @@ from explorer_fleet import EXPLORER, ExplorerWorld, SmallExplorerWorld, fleet_wi
 ATOM = "{http://www.w3.org/2005/Atom}"
 PAGES = (
     *("/", "/nodes/target_1", "/nodes/operator_4?period=90d", "/incidents", "/rounds"),
+    *("/agreements", "/agreements?month=2024-11", "/nodes/target_2", "/nodes/target_3"),
     *("/committee", "/streams", "/log", "/log/0", "/alerts", "/verify", "/public"),
 )
 
@@ -86,8 +87,10 @@ def test_the_fleet_shows_status_incidents_and_health(world: ExplorerWorld) -> No
         "operator_4": "down",
         "target_1": "up",
         "target_2": "up",
+        "target_3": "up",
     }
-    assert found["counts"] == {"up": 5, "down": 1, "unknown": 0}
+    assert found["counts"] == {"up": 6, "down": 1, "unknown": 0}
+    assert [name for name, node in nodes.items() if node["maintenance"]] == ["target_2"]
     assert [each["node_id"] for each in found["open_incidents"]] == ["operator_4"]
     assert [nodes[name]["bar"][-1] for name in ("target_1", "target_2")] == ["d", "u"]
     assert nodes["target_1"]["uptimes"][0]["seconds_down"] == 15
@@ -231,6 +234,27 @@ def test_a_round_has_its_suspicions_and_so_has_the_incident(world: ExplorerWorld
     assert "operator_4 down, by operator_1" in get(world, "/rounds").text
 
 
+def test_a_node_says_what_counts_as_up(world: ExplorerWorld) -> None:
+    found, page = api(world, "nodes/target_3")["check"], get(world, "/nodes/target_3").text
+
+    assert (found["kind"], found["warn_days"], found["owner"]) == ("tls", 14, "")
+    assert found["looks"] in page
+    assert "target_3 is up if a TLS handshake ends within 1 s" in page
+    assert "nobody can announce maintenance" in page
+    assert "Its owner owner_1 may announce maintenance" in get(world, "/nodes/target_1").text
+    assert api(world, "nodes/operator_1")["check"] is None
+
+
+def test_the_committee_lists_checks_and_owners(world: ExplorerWorld) -> None:
+    found, page = api(world, "committee"), get(world, "/committee").text
+
+    assert [each["id"] for each in found["owners"]] == ["owner_1", "owner_2"]
+    assert [each["check"]["kind"] for each in found["targets"]] == ["http", "http", "tls"]
+    assert found["maintenance_notice"] == 30
+    assert "at least 30 s ahead" in page
+    assert "GET is answered within 1 s with status 200 to 299" in page
+
+
 def test_the_last_rounds_of_each_observer_have_their_reasons(world: ExplorerWorld) -> None:
     recent = api(world, "nodes/operator_4")["recent"]
     observers = rows(recent["observers"], "observer")
@@ -248,7 +272,7 @@ def test_the_last_rounds_of_each_observer_have_their_reasons(world: ExplorerWorl
     page = get(world, "/nodes/operator_4").text
     assert 'aria-label="operator_1, 23 rounds: 19 answered, 4 without an answer"' in page
     seen = rows(api(world, "nodes/target_1")["recent"]["observers"], "observer")
-    assert None in seen["operator_1"]["outcomes"]  # a target is probed when a change is claimed
+    assert set(seen["operator_1"]["outcomes"]) == {"answered", "unreachable"}
     assert seen["aggregator_0"]["outcomes"].count("unreachable") == 3
 
 
@@ -296,13 +320,19 @@ def test_badges_and_feed(world: ExplorerWorld) -> None:
     assert image.get("aria-label") == "target_1: up"
     feed = ElementTree.fromstring(get(world, "/feed.atom").data)
     titles = [each.findtext(f"{ATOM}title") for each in feed.iter(f"{ATOM}entry")]
-    assert titles == ["operator_4 is down", "target_1 was down for 15 seconds"]
+    assert titles == [
+        "operator_4 is down",
+        "Maintenance of operator_1 is announced: 1 hour",
+        "Maintenance of target_2 is announced: 1 hour",
+        "target_1 was down for 15 seconds",
+    ]
 
 
 def test_the_public_page_shows_no_internals(world: ExplorerWorld) -> None:
     found = api(world, "public")
 
-    assert [each["name"] for each in found["nodes"]] == ["target_1", "target_2"]
+    assert [each["name"] for each in found["nodes"]] == ["target_1", "target_2", "target_3"]
+    assert [each["name"] for each in found["maintenance"]] == ["target_2"]
     assert found["sentence"] == "All services are up."
     assert [each["sentence"] for each in found["incidents"]] == [
         "target_1 was down for 15 seconds."

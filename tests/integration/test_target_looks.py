@@ -336,6 +336,7 @@ def test_the_reason_and_a_detail_of_each_look_are_shown(world: LookingWorld) -> 
     shown = [
         world.last_probe(HASTY),
         world.shown("operator_1", HASTY.id)["seen"],
+        world.shown("aggregator_0", HASTY.id)["seen"],
         next(
             each
             for probed in world.get("operator_1", "/probes").json()["rounds"]

@@ -1,4 +1,4 @@
-"""Submissions: windows and objects by owners of streams, endorsements by experts."""
+"""Submissions: windows and objects by owners of streams."""
 
 from __future__ import annotations
 
@@ -15,21 +15,14 @@ from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Rout
 from dragon.node.paging import LimitQuery, NewestFirstPageQuery, page
 from dragon.node.parameters import hexadecimal, integer
 from dragon.node.routes import streams
-from dragon.protocol.claims.base import ordering_key
-from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.protocol.streams.submission import Submission
-from dragon.protocol.transition import check_applicable, check_committee
 from dragon.stark.security import window_level_bits
 from dragon_aggregator.components import Components
 from dragon_aggregator.pending_windows import Window
 
 MAX_OBJECT_BYTES: Final = max(MAX_CHUNKS_BYTES, MAX_PROOF_BYTES)
-MAX_PENDING_ENDORSEMENTS: Final = 16  # of one expert, accepted and not yet in the log
-# An endorsement's timestamp may be ahead of our clock by three rounds, and by 15 s at least.
-EARLY_ROUNDS: Final = 3
-MIN_EARLY_SECONDS: Final = 15
 _SUBMISSION_ERRORS: Final = (
     errors.InvalidIdentity,
     errors.InvalidHeaderKey,
@@ -39,19 +32,6 @@ _SUBMISSION_ERRORS: Final = (
     errors.BadSignature,
     errors.LogStopped,
     errors.Busy,
-)
-_ENDORSEMENT_ERRORS: Final = (
-    errors.Superseded,
-    errors.WrongCommittee,
-    errors.UnknownSigner,
-    errors.BadSignature,
-    errors.InvalidSignature,
-    errors.AppliedAlready,
-    errors.NoSuchWindow,
-    errors.NotLater,
-    errors.Stale,
-    errors.Early,
-    errors.LogStopped,
 )
 
 
@@ -78,7 +58,6 @@ def routes(components: Components) -> Routes:
     )  # GET and PUT share the path
     _add_windows(routes, components)
     _add_objects(routes, components)
-    _add_endorsements(routes, components)
     return routes
 
 
@@ -139,56 +118,6 @@ def _add_objects(routes: Routes, components: Components) -> None:
         body = web.raw_body()
         components.window_queue.store(path.sha256, body)
         return jsonify(sha256=to_hex(path.sha256), bytes=len(body)), 201
-
-
-def _add_endorsements(routes: Routes, components: Components) -> None:
-    @routes.post(
-        "/endorsements",
-        request_body=routes.request_body(schemas.Endorsement),
-        responses={
-            **responses(schemas.Accepted, *BODY_ERRORS, *_ENDORSEMENT_ERRORS, status=202),
-            **BODY_TOO_LARGE,
-        },
-    )
-    def endorse() -> tuple[Response, int]:
-        """Accept an expert's endorsement of windows, and submit it to the ledger."""
-        endorsement = Endorsement.from_json(web.body())
-        _check_endorsement(components, endorsement)
-        components.outbox.add(endorsement, not_before=0.0)
-        return jsonify(accepted=True), 202
-
-
-def _check_endorsement(components: Components, endorsement: Endorsement) -> None:
-    """Refuse what the log would not apply now, so that it takes no place in the outbox."""
-    log, committee, claim = components.log, components.committee, endorsement.claim
-    if alarm := log.alarm():
-        raise errors.LogStopped(alarm.detail, reason=alarm.reason)
-    check_committee(endorsement.committee_id, log.state)
-    endorsement.check(committee)
-    _check_not_early(components, claim.timestamp)
-    check_applicable(log.state, claim)
-    endorsement.verify(committee)
-    pending = components.outbox.claims(ordering_key(claim))
-    if claim in pending:
-        raise errors.AppliedAlready("this endorsement was already accepted and is pending")
-    if len(pending) >= MAX_PENDING_ENDORSEMENTS:
-        message = f"{len(pending)} endorsements by {claim.expert} are pending, the maximum"
-        raise errors.Busy(message)
-
-
-def _check_not_early(components: Components, timestamp: int) -> None:
-    """Refuse a timestamp that is ahead of our clock.
-
-    The log has no clock and accepts timestamps minutes ahead, which would supersede the expert's
-    later endorsements of these windows. Usually such a timestamp is a mistake.
-    """
-    most = max(EARLY_ROUNDS * components.committee.rounds.seconds, MIN_EARLY_SECONDS)
-    if (early := timestamp - int(components.wall())) > most:
-        message = (
-            f"the endorsement's timestamp is {early} s ahead of the aggregator's clock; "
-            f"at most {most} s are allowed"
-        )
-        raise errors.Early(message, early=early, most=most)
 
 
 def _window(window: Window) -> dict[str, object]:

@@ -10,9 +10,6 @@ from typing import Final
 import click
 
 from dragon.encoding import MAX_INTEGER, from_hex, to_hex
-from dragon.errors import BadAnswer, DragonError, Early, PeerError, Stale
-from dragon.net.aggregator_client import REFUSALS, AggregatorClient
-from dragon.net.http_client import HttpClient
 from dragon.protocol import bls
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.window import Verdict
@@ -23,6 +20,7 @@ from dragon_cli.errors import NotAMember
 from dragon_cli.files import read_bytes
 from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.submitting import TIMEOUT_SECONDS, submit
 from dragon_cli.hints import with_hint
 from dragon_cli.keystores import unlock
 from dragon_cli.options import EXISTING_FILE, ca_option, home_option, json_option
@@ -30,7 +28,6 @@ from dragon_cli.render import certificates
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
 
-TIMEOUT_SECONDS: Final = 5.0  # for each aggregator
 MAX_NOTE_BYTES: Final = 1 << 24
 
 
@@ -102,39 +99,14 @@ def endorse(
     secret = unlock(*files)
     _check_key(committee, expert, secret.public_key())
     endorsement = Endorsement.sign(claim, secret, committee.id)
-    aggregator = _post(committee, http, endorsement)
+    aggregator = submit(
+        committee, http, lambda each: each.endorse(endorsement, deadline=TIMEOUT_SECONDS)
+    )
     if as_json:
         print_json({"verdict": "accepted", "by": aggregator, "endorsement": endorsement.to_json()})
         return
     console.print(f"[green]signed[/]: {plain(certificates.statement(endorsement, committee))}")
     console.print(f"Accepted by {plain(aggregator)}, which publishes it on the ledger.")
-
-
-def _post(committee: Committee, http: HttpClient, endorsement: Endorsement) -> str:
-    """Send the endorsement to the aggregators by rank; return the name of the first to accept it.
-
-    Raises:
-        one of REFUSALS: no aggregator accepts it; the first explanation.
-        PeerError: no aggregator gave a usable answer.
-        NotListed: the committee lists no aggregator.
-    """
-    refusals: list[DragonError] = []
-
-    def ask(url: str) -> None:
-        try:
-            AggregatorClient(url, http).endorse(endorsement, deadline=TIMEOUT_SECONDS)
-        except tuple(REFUSALS.values()) as refusal:
-            refusals.append(refusal)
-            raise BadAnswer(str(refusal)) from None
-
-    try:
-        return queries.first(queries.aggregators(committee), ask)[0]
-    except PeerError:
-        if not refusals:
-            raise
-    if isinstance(refusals[0], (Early, Stale)):
-        raise with_hint(refusals[0], "Check the clock of this machine.")
-    raise refusals[0]
 
 
 def _check_listed(committee: Committee, expert: str) -> None:

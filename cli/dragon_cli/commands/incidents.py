@@ -14,9 +14,11 @@ from rich.table import Table
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
 from dragon_cli.completions import complete_nodes
-from dragon_cli.fleet import current, queries
+from dragon_cli.fleet import announced, current, queries
+from dragon_cli.fleet.announced import Announcement
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option, operator_option
+from dragon_cli.recurrence import Window
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import duration, moment, print_json
 from dragon_cli.times import FORMS, TimeInput, TimeType
@@ -37,6 +39,19 @@ class Outage:
     def seconds(self, now: int) -> int:
         """Return the length, until now if it has not ended."""
         return max(0, (now if self.end is None else self.end) - self.begin)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An outage and its length until now, in seconds."""
+
+    outage: Outage
+    seconds: int
+    seconds_maintenance: int  # the part that lies in announced maintenance
+
+    def to_json(self) -> dict[str, Json]:
+        lengths: dict[str, Json] = {"seconds": self.seconds}
+        return {**asdict(self.outage), **lengths, "seconds_maintenance": self.seconds_maintenance}
 
 
 @click.command(short_help="List the certified outages of nodes.")
@@ -72,13 +87,18 @@ def incidents(
 ) -> None:
     """List the certified outages of nodes, newest first.
 
-    As one operator's log has them; `dragon report` verifies the log.
+    As one operator's log has them; `dragon report` verifies the log. Announced maintenance does not
+    end an outage: the part of each that lies in it is listed.
     """
     http = queries.connect(Home(home), ca)
     committee = current.committee(Home(home), http)
     chosen = None if node is None else check_node(Home(home), node)
     asked = queries.operators(committee, operator)
-    name, rows = queries.first(asked, lambda url: _rows(http, url, chosen))
+
+    def ask(url: str) -> tuple[list[dict[str, Json]], list[Announcement]]:
+        return _rows(http, url, chosen), announced.in_log(http, url, chosen)
+
+    name, (rows, announcements) = queries.first(asked, ask)
     found = [
         each
         for each in outages(rows)
@@ -86,14 +106,13 @@ def incidents(
         and (each.end is None or not only_open)
     ]
     found = sorted(found, key=lambda each: each.begin, reverse=True)[:limit]
-    now = int(time.time())
+    listed = _measured(found, announcements, int(time.time()))
     if as_json:
-        listed = [{**asdict(each), "seconds": each.seconds(now)} for each in found]
-        print_json({"operator": name, "incidents": listed})
+        print_json({"operator": name, "incidents": [each.to_json() for each in listed]})
     elif not found:
         console.print(f"The log of {plain(name)} has no such outage.")
     else:
-        console.print(_table(name, found, now))
+        console.print(_table(name, listed))
 
 
 def _rows(http: HttpClient, url: str, node: str | None) -> list[dict[str, Json]]:
@@ -125,13 +144,33 @@ def outages(rows: Iterable[dict[str, Json]]) -> list[Outage]:
     return found + [Outage(node, begin, None) for node, begin in began.items()]
 
 
-def _table(operator: str, found: Iterable[Outage], now: int) -> Table:
+def _measured(
+    found: Iterable[Outage], announcements: Iterable[Announcement], now: int
+) -> list[Measured]:
+    windows: dict[str, list[Window]] = {}
+    for each in announcements:
+        windows.setdefault(each.node_id, []).append(each.window)
+    return [_measure(each, windows.get(each.node_id, []), now) for each in found]
+
+
+def _measure(outage: Outage, windows: Iterable[Window], now: int) -> Measured:
+    seconds = outage.seconds(now)
+    until = outage.begin + seconds
+    return Measured(outage, seconds, announced.seconds_within(windows, outage.begin, until))
+
+
+def _table(operator: str, found: Iterable[Measured]) -> Table:
     title = f"outages in the log of {plain(operator)}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in ("node", "down from", "until", "duration"):
+    for column in ("node", "down from", "until", "duration", "in maintenance"):
         table.add_column(column)
     for each in found:
-        ended = "[red]still down[/]" if each.end is None else moment(each.end)
-        lasted = duration(each.seconds(now))
-        table.add_row(plain(each.node_id), moment(each.begin), ended, lasted)
+        outage = each.outage
+        table.add_row(
+            plain(outage.node_id),
+            moment(outage.begin),
+            "[red]still down[/]" if outage.end is None else moment(outage.end),
+            duration(each.seconds),
+            duration(each.seconds_maintenance) if each.seconds_maintenance else "–",
+        )
     return table

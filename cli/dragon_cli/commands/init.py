@@ -10,8 +10,16 @@ import click
 from click.core import ParameterSource
 
 from dragon.encoding import to_hex
-from dragon.protocol.committee import Committee, byzantine_faults
+from dragon.protocol.committee import (
+    DEFAULT_MAINTENANCE_NOTICE,
+    Committee,
+    Target,
+    byzantine_faults,
+)
+from dragon.protocol.member import Member, Role
+from dragon_cli import target_files
 from dragon_cli.command_line import command_of
+from dragon_cli.committee_files import read_members
 from dragon_cli.fleet.compose import OVERRIDE, override, write_override
 from dragon_cli.fleet.create import (
     Plan,
@@ -30,9 +38,11 @@ from dragon_cli.options import (
     explorer_port_option,
     home_option,
     json_option,
+    notice_option,
     prover_port_option,
     sequencer_port_option,
     stream_port_option,
+    targets_option,
 )
 from dragon_cli.render.committee import outage_table
 from dragon_cli.render.output import console, plain
@@ -98,6 +108,15 @@ MAX_EXPERTS: Final = 8
 @click.option(
     "--containers", is_flag=True, help="Give each service its own host, named after the service."
 )
+@targets_option
+@click.option(
+    "--owner-member",
+    "owner_files",
+    type=EXISTING_FILE,
+    multiple=True,
+    help="Member file of an owner of targets, by `dragon key new --owner`; repeat for several.",
+)
+@notice_option
 @click.option(
     "--once", is_flag=True, help="Succeed without changes if the same committee already exists."
 )
@@ -130,6 +149,9 @@ def init(
     threshold: int,
     nodes_file: Path | None,
     containers: bool,
+    targets: tuple[Path, ...],
+    owner_files: tuple[Path, ...],
+    maintenance_notice: int | None,
     once: bool,
     compose: bool,
     refound: bool,
@@ -155,6 +177,11 @@ def init(
         nodes_file=nodes_file,
         containers=containers,
         tls=tls,
+        targets=_targets(targets, round_seconds),
+        owners=_owners(owner_files),
+        maintenance_notice=(
+            DEFAULT_MAINTENANCE_NOTICE if maintenance_notice is None else maintenance_notice
+        ),
     )
     if refound:
         _refound(home, app, as_json=as_json)
@@ -175,6 +202,18 @@ def init(
         print_json(_as_json(committee, home))
         return
     _show(committee, plan, home)
+
+
+def _targets(files: tuple[Path, ...], round_seconds: int) -> tuple[Target, ...]:
+    return target_files.decode_all(target_files.read_all(files), round_seconds)
+
+
+def _owners(files: tuple[Path, ...]) -> tuple[Member, ...]:
+    members = read_members(files)
+    for file, member in zip(files, members, strict=True):
+        if member.role is not Role.OWNER:
+            raise click.UsageError(f"{file} is the member file of {member.id}, no owner.")
+    return tuple(members)
 
 
 def _show(committee: Committee, plan: Plan, folder: Path) -> None:
@@ -223,6 +262,11 @@ def _compose(plan: Plan, *, as_json: bool) -> None:
         raise click.UsageError(
             "`--compose` does not support `--experts`: their keys do not belong in containers."
         )
+    if plan.targets or plan.owners:
+        raise click.UsageError(
+            "`--compose` does not support `--targets` and `--owner-member`: add targets to the "
+            "running fleet."
+        )
     settings = {
         "operators": plan.operators,
         **({"name": plan.name} if plan.name != default.name else {}),
@@ -231,6 +275,11 @@ def _compose(plan: Plan, *, as_json: bool) -> None:
         "threshold": plan.threshold_percent,
         "sequencer_nodes": plan.sequencer_nodes,
         **({"tls": plan.tls} if plan.tls else {}),
+        **(
+            {"maintenance_notice": f"{plan.maintenance_notice}s"}
+            if plan.maintenance_notice != default.maintenance_notice
+            else {}
+        ),
     }
     check_plan(plan)
     write_override(Path(OVERRIDE), override(plan.operators, settings, plan.ports.operators))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from rich.console import Group
 from rich.table import Table
 
 from dragon.encoding import Json
 from dragon_cli.fleet import current, queries
+from dragon_cli.fleet.announced import windows_of
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option, operator_option
+from dragon_cli.render.maintenance import maintenance_lines
 from dragon_cli.render.output import console, plain, styled
 from dragon_cli.render.text import moment, print_json
 
@@ -22,7 +26,7 @@ from dragon_cli.render.text import moment, print_json
 @operator_option
 @json_option
 def nodes(home: Path, ca: Path | None, operator: str | None, as_json: bool) -> None:
-    """List all nodes: certified status, and the operators' latest probes.
+    """List all nodes: certified status, announced maintenance, the operators' latest probes.
 
     The status is by the log of one operator. Probes by the other operators are listed where they
     differ from its own. Each operator probes every node at least once a round.
@@ -36,7 +40,9 @@ def nodes(home: Path, ca: Path | None, operator: str | None, as_json: bool) -> N
     if as_json:
         print_json({"operator": name, "nodes": [_with_views(row, views) for row in found]})
     else:
-        console.print(_table(name, found, views))
+        windows = [(str(row.get("node_id")), windows_of(row)) for row in found]
+        lines = maintenance_lines(windows, int(time.time()))
+        console.print(Group(_table(name, found, views), *lines))
 
 
 Views = dict[str, dict[str, dict[str, Json]]]  # operator → node → what `GET /nodes` says of it

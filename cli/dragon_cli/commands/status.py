@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +85,7 @@ class Answers:
 
     def tables(self) -> Group:
         return Group(
-            status_table(self.committee, self.views),
+            status_table(self.committee, self.views, int(time.time())),
             standing_line(self.committee, self.standing),
             services_lines(self.services),
             certifying_lines(self.certifying),

@@ -95,7 +95,7 @@ def _picture(fleet: Fleet) -> Group:
     ended = [name for name in fleet.addresses if not fleet.is_running(name)]
     lines = [f"{name}: {url}" for name, url in fleet.addresses.items()]
     lines += [f"[red]{name} has ended[/]" for name in ended]
-    return Group(status_table(fleet.committee, fleet.views()), *lines)
+    return Group(status_table(fleet.committee, fleet.views(), int(time.time())), *lines)
 
 
 def _say(line: str) -> None:

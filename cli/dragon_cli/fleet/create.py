@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from dragon.errors import SettingsError
-from dragon.protocol.committee import Aggregator, Committee, Sequencer
+from dragon.protocol.committee import (
+    DEFAULT_MAINTENANCE_NOTICE,
+    Aggregator,
+    Committee,
+    Sequencer,
+    Target,
+)
 from dragon.protocol.founding import Terms, assemble
 from dragon.protocol.member import Member, Role
 from dragon.storage import keystore
@@ -54,6 +60,9 @@ class Plan:
     threshold_percent: int = 67
     nodes_file: Path | None = None  # node list of an existing network
     tls: bool = False
+    targets: tuple[Target, ...] = ()
+    owners: tuple[Member, ...] = ()  # of targets; their keys are elsewhere
+    maintenance_notice: int = DEFAULT_MAINTENANCE_NOTICE  # seconds
 
     def url(self, service: str, port: int) -> str:
         """Return the URL of a service. Host names contain no underscore."""
@@ -88,12 +97,15 @@ def _make(home: Home, plan: Plan, genesis: int) -> Committee:
     _data_services(home, plan)
     members = [_operator(home, plan, number) for number in range(plan.operators)]
     members += [_expert(home, number) for number in range(plan.experts)]
+    members += plan.owners
     terms = Terms(
         name=plan.name,
         genesis=genesis,
         sequencer=Sequencer(plan.app, plan.threshold_percent, (digest,)),
         round_seconds=plan.round_seconds,
+        targets=plan.targets,
         aggregators=(Aggregator(plan.url("aggregator", plan.ports.aggregator), 0),),
+        maintenance_notice=plan.maintenance_notice,
     )
     committee = assemble(members, terms)
     written = json.dumps(committee.to_json(), indent=2) + "\n"
@@ -169,6 +181,8 @@ def _differences(committee: Committee, plan: Plan) -> list[str]:
         ("experts", len(committee.experts), plan.experts),
         ("round-seconds", committee.rounds.seconds, plan.round_seconds),
         ("threshold", committee.sequencer.threshold_percent, plan.threshold_percent),
+        ("maintenance-notice", committee.maintenance_notice, plan.maintenance_notice),
+        ("targets", _ids(committee.targets), _ids(plan.targets)),
         ("url", committee.operators[0].url, plan.url("operator_1", plan.ports.operators)),
     ]
     if plan.nodes_file is not None:
@@ -176,6 +190,10 @@ def _differences(committee: Committee, plan: Plan) -> list[str]:
         listed = ", ".join(each.hex() for each in committee.sequencer.nodes_sha256)
         compared.append(("nodes-file", listed, digest.hex()))
     return _unequal(compared)
+
+
+def _ids(targets: Iterable[Target]) -> str:
+    return ", ".join(sorted(each.id for each in targets)) or "none"
 
 
 def _unequal(compared: Iterable[tuple[str, object, object]]) -> list[str]:

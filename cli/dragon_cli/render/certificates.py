@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from dragon.encoding import Json, to_hex
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.event import Event
+from dragon.protocol.single_signer import SingleSigned
 from dragon_cli.render.text import moment
 
 MAX_CERTIFICATE_BYTES: Final = 1 << 20  # more than any certificate or log event has
@@ -18,11 +19,15 @@ MAX_CERTIFICATE_BYTES: Final = 1 << 20  # more than any certificate or log event
 def statement(event: Event, committee: Committee) -> str:
     """Return what was certified and the signers."""
     sentence = kind_of(event.claim).sentence(event.claim)
-    if isinstance(event, Endorsement):
+    if isinstance(event, SingleSigned):
         return sentence
-    signers = ", ".join(event.signers)
-    by = f"certified by {len(event.signers)} of {len(committee.operators)} operators ({signers})"
-    return f"{sentence}, {by}"
+    return f"{sentence}, {signed_by(event.signers, committee)}"
+
+
+def signed_by(signers: Sequence[str], committee: Committee) -> str:
+    """Return who certified something."""
+    of = len(committee.operators)
+    return f"certified by {len(signers)} of {of} operators ({', '.join(signers)})"
 
 
 def period(claim: DowntimeClaim) -> str:
@@ -43,17 +48,23 @@ def seconds_up(claim: DowntimeClaim) -> int:
 
 
 def totals(claim: DowntimeClaim) -> str:
-    """Return one line each for up, down and unknown, in seconds and percent."""
+    """Return one line each for up, down and unknown, in seconds and percent.
+
+    A part of the downtime may lie in announced maintenance; it has a line of its own.
+    """
     parts = {
         "[green]up[/]     ": seconds_up(claim),
         "[red]down[/]   ": claim.seconds_down,
         "[yellow]unknown[/]": claim.seconds_unknown,
     }
     whole = claim.end - claim.begin
-    return "\n".join(
+    lines = [
         f"  {name} {seconds:10} s  {100 * seconds / whole:7.3f} %"
         for name, seconds in parts.items()
-    )
+    ]
+    if claim.seconds_maintenance:
+        lines.append(f"  of the downtime, {claim.seconds_maintenance} s in announced maintenance")
+    return "\n".join(lines)
 
 
 def limits(claim: DowntimeClaim) -> str:

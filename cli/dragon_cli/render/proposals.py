@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dragon.protocol.committee import Committee, short_id
-from dragon.protocol.differences import differences, is_quorum, urls
+from dragon.protocol.differences import differences, is_quorum, redirect_hosts, urls
 from dragon_cli.render.output import console, plain
 from dragon_sequencer.nodes import NodeList
 
@@ -21,14 +21,28 @@ def show(holding: Committee, following: Committee, lists: Sequence[NodeList]) ->
     found = [each.sentence for each in changed]
     for sentence in found or ["nothing changes"]:
         console.print(f"  {plain(sentence)}")
-    known = set(urls(holding))
     console.print("This host will talk to:")
-    for url in urls_of(following, lists):
-        console.print(f"  {plain(url)}{'' if url in known else '  [yellow](new)[/]'}")
+    _list(urls_of(following, lists), urls(holding))
+    if hosts := redirect_hosts(following):
+        console.print("It will follow redirects to these hosts:")
+        _list(hosts, redirect_hosts(holding))
+    if private := private_targets(following):
+        console.print("[yellow]It may connect to its own private networks[/] for these targets:")
+        _list(private, private_targets(holding))
     console.print("Signatures that are needed, before → after:")
     for kind, (before, after) in quorums(holding, following).items():
         console.print(f"  {kind:12} {before} → {after}")
     console.print(f"Short id, to compare by voice: {short_id(following.id)}")
+
+
+def _list(listed: Iterable[str], known: Sequence[str]) -> None:
+    for each in listed:
+        console.print(f"  {plain(each)}{'' if each in known else '  [yellow](new)[/]'}")
+
+
+def private_targets(committee: Committee) -> list[str]:
+    """Return the targets that may have private or local addresses, with their URLs."""
+    return [f"{each.id} at {each.url}" for each in committee.targets if each.private_addresses]
 
 
 def urls_of(following: Committee, lists: Sequence[NodeList]) -> list[str]:

@@ -10,10 +10,12 @@ from rich.console import Group
 from rich.table import Table
 
 from dragon.protocol.committee import Committee
+from dragon_cli.fleet.announced import believed, windows_of
 from dragon_cli.fleet.approvals import short
 from dragon_cli.fleet.certifying import Certifying
 from dragon_cli.fleet.queries import ServiceView, View
 from dragon_cli.fleet.standing import Standing
+from dragon_cli.render.maintenance import maintenance_lines
 from dragon_cli.render.output import plain, styled
 from dragon_cli.render.text import duration, moment
 
@@ -23,8 +25,11 @@ _Difference: TypeAlias = tuple[tuple[str, tuple[str, ...]], str]
 MAX_NAMED: Final = 4  # operators that one line names
 
 
-def status_table(committee: Committee, views: Sequence[View]) -> Group:
-    """Return a row for each node, with the number of logs that agree, and below all exceptions."""
+def status_table(committee: Committee, views: Sequence[View], now: int) -> Group:
+    """Return a row for each node, with the number of logs that agree.
+
+    Below are announced maintenance and all exceptions.
+    """
     answered = [view for view in views if not view.error]
     table = Table(
         title=f"committee {plain(committee.name)}: {len(committee.keys)} operators",
@@ -53,7 +58,22 @@ def status_table(committee: Committee, views: Sequence[View]) -> Group:
     size, root = head.most_common(1)[0][0] if head else (0, "")
     log = f"log: {size} entries, root {plain(root[:18])}…" if head else "log: no operator responds"
     lines = [*_unusual(views, size, root), *_grouped(differences)]
-    return Group(table, log, *(["", "exceptions:"] if lines else []), *lines)
+    return Group(
+        table,
+        log,
+        *_maintenance(committee, answered, now),
+        *(["", "exceptions:"] if lines else []),
+        *lines,
+    )
+
+
+def _maintenance(committee: Committee, answered: Sequence[View], now: int) -> list[str]:
+    """Return the windows that more operators list than may be faulty."""
+    found = []
+    for node_id in committee.urls:
+        listed = (windows_of(view.nodes.get(node_id, {})) for view in answered)
+        found.append((node_id, believed(committee, listed)))
+    return maintenance_lines(found, now)
 
 
 def _others(node_id: str, status: str, answered: Sequence[View]) -> Iterator[_Difference]:

@@ -1,10 +1,11 @@
-"""The seconds of an interval in which a node was down or unknown, computed from the log.
+"""The seconds of an interval in which a node was down, in maintenance or unknown, by the log.
 
 All intervals are half-open, in Unix seconds. A node is down from the timestamp of a `down` event to
 the timestamp of the next `up` event. Its status is unknown in times that no mark covers:
 before the node's first event, before the first mark, between two consecutive marks that are more
 than `unknown_after` apart, after the last mark, and while no committee lists the node. Unknown
-takes precedence over down and up.
+takes precedence over down and up. Seconds in maintenance are those of the seconds down that lie in
+time announced for the node. Windows may overlap; each second counts once.
 """
 
 from __future__ import annotations

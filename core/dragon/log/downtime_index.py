@@ -9,11 +9,18 @@ from __future__ import annotations
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import TypeAlias
 
 from dragon.encoding import MAX_INTEGER
+from dragon.protocol.claims.maintenance import Announced
 from dragon.protocol.claims.status import Status
 from dragon.protocol.state import History, Mark, State, Transition
+
+# Returns how many seconds of an interval [begin, end) count. It ends at the last mark or before.
+Count: TypeAlias = Callable[[int, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +38,24 @@ class DowntimeIndex:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the next two lines
         self._marks = _Marks()
-        self._nodes: dict[str, _Transitions] = {}
+        self._nodes: dict[str, _Node] = {}
 
     def extend(self, state: State) -> None:
         """Add what a later state of the same log has. This may take long for the first state."""
         with self._lock:
             self._marks.extend(state.marks)
             for node_id, transitions in state.nodes.items():
-                known = self._nodes.setdefault(node_id, _Transitions())
-                known.extend(transitions, self._marks)
+                if node_id not in self._nodes:
+                    self._nodes[node_id] = _Node(self._marks)
+                self._nodes[node_id].extend(transitions, state.announced(node_id))
 
     def totals(self, size: int, node_id: str, interval: tuple[int, int]) -> Totals:
         """Return the totals of an interval according to the first `size` entries of the log."""
         begin, end = interval
         with self._lock:
             marks = self._marks
-            transitions = self._nodes.get(node_id, _Transitions())
+            node = self._nodes.get(node_id, _Node(marks))
+            transitions = node.transitions
             moves = bisect_left(transitions.positions, size)
             count = bisect_left(marks.positions, size)
             if not moves or not count:
@@ -58,9 +67,29 @@ class DowntimeIndex:
             if first >= last:
                 return Totals(0, end - begin)
             known = marks.known(first, last)
-            down = transitions.down_before(last, moves, marks)
-            down -= transitions.down_before(first, moves, marks)
-        return Totals(down, end - begin - known)
+            down = node.down.between(first, last, moves)
+            # Windows that were announced later begin after the last of these marks.
+            maintenance = node.maintenance.between(first, last, moves)
+        return Totals(down, end - begin - known, maintenance)
+
+
+class _Node:
+    """The transitions and announced maintenance of one node, and the sums over both."""
+
+    def __init__(self, marks: _Marks) -> None:
+        self._marks = marks
+        self._spans = _Spans(marks)
+        self.transitions = _Transitions()
+        self.down = _SumsWhileDown(self.transitions, marks.known)
+        self.maintenance = _SumsWhileDown(self.transitions, self._spans.known)
+
+    def extend(self, transitions: History[Transition], announced: Announced) -> None:
+        self.transitions.extend(transitions)
+        if marks := self._marks.times:
+            self._spans.extend(announced)
+            covered = bisect_right(self.transitions.times, marks[-1])
+            self.down.extend(covered)
+            self.maintenance.extend(covered)
 
 
 class _Marks:
@@ -96,14 +125,54 @@ class _Marks:
         return unknown + (time - self.times[at] if is_gap else 0)
 
 
+class _Spans:
+    """Announced maintenance of one node before the last mark, as disjoint spans in order.
+
+    Every window begins after the last mark before its announcement. So what the spans cover never
+    changes, and further marks only add to the end.
+    """
+
+    def __init__(self, marks: _Marks) -> None:
+        self._marks = marks
+        self._begins = array("q")
+        self._ends = array("q")
+        self._known = array("q")  # known seconds of the spans before each span
+        self._ended = 0  # windows of `Announced.ended` that are in the spans
+
+    def extend(self, announced: Announced) -> None:
+        last = self._marks.times[-1]
+        windows = [*announced.ended[self._ended :], *announced.latest]
+        for window in sorted(windows, key=attrgetter("begin")):
+            if window.begin < last:
+                self._add(window.begin, min(window.end, last))
+        self._ended = len(announced.ended)
+
+    def _add(self, begin: int, end: int) -> None:
+        if self._ends and begin <= self._ends[-1]:
+            self._ends[-1] = max(self._ends[-1], end)
+            return
+        self._known.append(self._known_before(begin))
+        self._begins.append(begin)
+        self._ends.append(end)
+
+    def known(self, begin: int, end: int) -> int:
+        """Return the known seconds of an interval that lie in announced maintenance."""
+        return self._known_before(end) - self._known_before(begin)
+
+    def _known_before(self, time: int) -> int:
+        at = bisect_right(self._begins, time) - 1
+        if at < 0:
+            return 0
+        return self._known[at] + self._marks.known(self._begins[at], min(time, self._ends[at]))
+
+
 class _Transitions:
-    """The transitions of one node, and the known seconds down before each of them."""
+    """The transitions of one node."""
 
     def __init__(self) -> None:
         self.times = array("q")
         self.positions = array("q")
-        self._is_down = bytearray()
-        self._down = array("q")  # only for transitions that a mark follows
+        self.is_down = bytearray()
         self._removal: tuple[int, int] | None = None  # time and position of the handover
 
     def removed(self, size: int) -> int:
@@ -112,26 +181,41 @@ class _Transitions:
             return MAX_INTEGER
         return self._removal[0]
 
-    def extend(self, transitions: History[Transition], marks: _Marks) -> None:
+    def extend(self, transitions: History[Transition]) -> None:
         for transition in transitions[len(self.times) :]:
             if transition.status is None:  # the last one, and it never gets a sum
                 self._removal = transition.timestamp, transition.position
                 break
             self.times.append(transition.timestamp)
             self.positions.append(transition.position)
-            self._is_down.append(transition.status is Status.DOWN)
-        covered = bisect_right(self.times, marks.times[-1]) if marks.times else 0
-        for at in range(len(self._down), covered):
-            self._down.append(self._before(at, self.times[at], marks) if at else 0)
+            self.is_down.append(transition.status is Status.DOWN)
 
-    def down_before(self, time: int, count: int, marks: _Marks) -> int:
-        """Return the known seconds down before a time, according to `count` transitions.
 
-        The time lies between the first transition and the last mark.
+class _SumsWhileDown:
+    """Counted seconds while a node was down, before each of its transitions."""
+
+    def __init__(self, transitions: _Transitions, count: Count) -> None:
+        self._transitions = transitions
+        self._count = count
+        self._sums = array("q")  # only for transitions that a mark follows
+
+    def extend(self, covered: int) -> None:
+        """Add the sums up to the first `covered` transitions."""
+        for at in range(len(self._sums), covered):
+            self._sums.append(self._before(self._transitions.times[at], at) if at else 0)
+
+    def between(self, begin: int, end: int, moves: int) -> int:
+        """Return the counted seconds of an interval, according to the first `moves` transitions.
+
+        The interval lies between the first transition and the last mark.
         """
-        return self._before(min(bisect_right(self.times, time), count), time, marks)
+        times = self._transitions.times
+        ended = self._before(end, min(bisect_right(times, end), moves))
+        return ended - self._before(begin, min(bisect_right(times, begin), moves))
 
-    def _before(self, count: int, time: int, marks: _Marks) -> int:
-        last = count - 1
-        running = marks.known(self.times[last], time) if self._is_down[last] else 0
-        return self._down[last] + running
+    def _before(self, time: int, moves: int) -> int:
+        last = moves - 1
+        is_down = self._transitions.is_down[last]
+        return self._sums[last] + (
+            self._count(self._transitions.times[last], time) if is_down else 0
+        )

@@ -16,6 +16,7 @@ from dragon import errors
 from dragon.encoding import Members, from_hex, to_hex
 from dragon.protocol.claims.base import Claim, Row, Table, kind_of, kinds
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.event import Event
 from dragon.storage.database import Database
@@ -91,6 +92,39 @@ def log_rows(connection: Connection, node_id: str | None, after: int, limit: int
 
 
 @dataclass(frozen=True, slots=True)
+class Applied(Generic[C]):
+    """The claim of an applied event, and the position of its entry."""
+
+    position: int
+    claim: C
+
+
+def maintenance_rows(
+    connection: Connection, node_id: str | None, after: int, limit: int
+) -> list[Applied[MaintenanceClaim]]:
+    """Return announced windows after a position of the log, oldest first. Raises LogDamaged.
+
+    Args:
+        node_id: return only this node's windows; None for all windows.
+    """
+    # Two queries, so that SQLite uses the index on `node_id`.
+    one_node = "" if node_id is None else "AND node_id = :node_id "
+    query = text(
+        'SELECT position, node_id, begin AS "from", "end" AS "to", timestamp FROM maintenance '  # noqa: S608
+        f"WHERE position > :after {one_node}ORDER BY position LIMIT :limit"
+    )
+    values: dict[str, object] = {"after": after, "limit": limit}
+    if node_id is not None:
+        values["node_id"] = node_id
+    try:
+        found = connection.execute(query, values).mappings()
+        return list(map(_applied(MaintenanceClaim), found))
+    except errors.InvalidEncoding as error:
+        message = f"a row of table maintenance cannot be decoded{errors.because(error)}"
+        raise errors.LogDamaged(message) from None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamRow:
     """A stream with at least one valid window."""
 
@@ -108,14 +142,6 @@ class StreamRow:
         members = Members(dict(row), "the row")
         numbers = [members.integer(name) for name in ("windows", "timestamp", "position")]
         return cls(stream, numbers[0], header, *numbers[1:])
-
-
-@dataclass(frozen=True, slots=True)
-class Applied(Generic[C]):
-    """The claim of an applied event, and the position of its entry."""
-
-    position: int
-    claim: C
 
 
 class StreamRecords:

@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 from dragon import errors
 from dragon.log import committee_table, entry_table, index_tables, refused_events
 from dragon.log.committee_table import StoredFile
-from dragon.log.index_tables import LogRow
+from dragon.log.index_tables import Applied, LogRow
 from dragon.log.ledger import Position
 from dragon.log.refused_events import Refusal
 from dragon.protocol import event
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
@@ -163,6 +164,17 @@ class LogQueries:
         """
         with self._read() as connection:
             return index_tables.log_rows(connection, node_id, after, limit)
+
+    def announcements(
+        self, node_id: str | None = None, after: int = -1, limit: int = 1000
+    ) -> list[Applied[MaintenanceClaim]]:
+        """Return announced windows of maintenance after a position of the log, oldest first.
+
+        Args:
+            node_id: return only this node's windows; None for all windows.
+        """
+        with self._read() as connection:
+            return index_tables.maintenance_rows(connection, node_id, after, limit)
 
     def refusals(self) -> dict[str, int]:
         """Return the number of refused events by reason."""

@@ -9,8 +9,9 @@ from dragon.errors import DatabaseTooOld
 from dragon.storage.schema import Query, is_behind
 
 LOG_SCHEMA: Final = "dragon.log:migrations"
-# Their leaves have the ledger's time, or committee ids that do not cover the whole file.
-_OLD_FORMATS: Final = ("log_0001", "log_0002", "log_0003", "log_0004")
+# Their leaves have the ledger's time, or their committees have other ids: the id did not cover the
+# whole file, or the file had fewer members.
+_OLD_FORMATS: Final = tuple(f"log_{number:04}" for number in range(1, 7))
 
 
 def check_format(path: Path, query: Query) -> None:

@@ -26,6 +26,7 @@ from dragon.log.entry_table import StoredEntry
 from dragon.log.evaluation import Evaluator, Outcome
 from dragon.log.index_tables import LogRow, tables
 from dragon.log.ledger import FinalityRule, Position, ProvenBatch
+from dragon.log.listed_nodes import ListedNodes
 from dragon.log.queries import LogQueries
 from dragon.log.refused_events import Refusal
 from dragon.protocol import merkle
@@ -97,6 +98,7 @@ class Log(LogQueries):
         self._state = State.of(committee)
         self._tree = merkle.Tree()
         self._downtime = DowntimeIndex()
+        self._listed = ListedNodes()
         self._before: Committee | None = None  # the committee before the one that holds
         self._node_lists: frozenset[bytes] = frozenset()  # that committees of this log have named
         self._offered: dict[bytes, Committee] = {}  # files of committees that may follow
@@ -207,6 +209,10 @@ class Log(LogQueries):
     def totals(self, size: int, node_id: str, interval: tuple[int, int]) -> Totals:
         """Return a node's totals of an interval (Unix seconds), by the first `size` entries."""
         return self._downtime.totals(size, node_id, interval)
+
+    def listed_nodes(self, size: int, interval: tuple[int, int]) -> list[str]:
+        """Return the nodes that a committee has listed in an interval, as `ListedNodes.during`."""
+        return self._listed.during(size, interval)
 
     def inclusion(self, position: int, size: int) -> list[bytes]:
         """Return the path from an entry's leaf to the root at `size`. Raises NotFound."""
@@ -326,7 +332,8 @@ class Log(LogQueries):
         # Before the state: who reads the state may ask for totals of all of it.
         self._downtime.extend(outcome.state)
         self._before = self._before_that_of(outcome)
-        seated = filter(None, map(self._seated_by, outcome.entries))
+        seated = list(filter(None, map(self._seated_by, outcome.entries)))
+        self._listed.extend(seated, outcome.state)
         self._node_lists = self._node_lists.union(*(each.sequencer.nodes_sha256 for each in seated))
         with self._lock:
             for leaf_hash in hashes:
@@ -447,6 +454,7 @@ class Log(LogQueries):
             raise errors.LogDamaged("table committees has a committee that was not seated")
         _check_roots(state, tree)
         self._downtime.extend(state)
+        self._listed.extend(committees, state)
         self._before = committees[-2] if len(committees) > 1 else None
         self._contradiction = self._contradiction_of(committees)
         self._node_lists = frozenset(

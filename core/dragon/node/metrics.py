@@ -185,6 +185,12 @@ def log_metrics(
         "node_id",
         _certified_up(log, committee, wall),
     )
+    yield gauges(
+        "maintenance_announced",
+        "Announced windows of maintenance of the node that have not ended by log time.",
+        "node_id",
+        _announced(log, committee),
+    )
     refused = CounterMetricFamily(
         "datadragon_refused_events",
         "Events of the ledger that the log refused, by reason.",
@@ -204,6 +210,13 @@ def _certified_up(log: Log, committee: Committee, wall: float) -> dict[str, bool
         node_id: last.status is Status.UP
         for node_id in committee.urls
         if (last := log.state.last(node_id)) is not None
+    }
+
+
+def _announced(log: Log, committee: Committee) -> dict[str, int]:
+    state = log.state
+    return {
+        node_id: len(state.announced(node_id).after(state.log_time)) for node_id in committee.urls
     }
 
 

@@ -12,11 +12,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from dragon.encoding import MAX_INTEGER
+from dragon.protocol.beats import Beat as BeatShape
 from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.evidence.record import AnswerRecord as AnswerRecordShape
@@ -24,6 +27,7 @@ from dragon.protocol.evidence.record import LookRecord as LookRecordShape
 from dragon.protocol.evidence.seal import Seal as SealShape
 from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
 from dragon.protocol.messages import Suspicion as SuspicionShape
+from dragon.protocol.period import PeriodLeaf as PeriodLeafShape
 from dragon.protocol.shape import Shape, codecs_of
 from dragon.protocol.streams.chunks import ChunkHeader as ChunkHeaderShape
 from dragon.protocol.streams.window import WindowHeader as WindowHeaderShape
@@ -145,6 +149,10 @@ class Downtime(_claim(DowntimeClaim)):  # type: ignore[misc]
     pass
 
 
+class Period(_claim(PeriodClaim)):  # type: ignore[misc]
+    pass
+
+
 class Window(_claim(WindowClaim)):  # type: ignore[misc]
     pass
 
@@ -165,6 +173,11 @@ class _Certified(Schema):
 
 
 class Endorsement(_claim(EndorsementClaim)):  # type: ignore[misc]
+    signature: Signature
+    committee: Hash
+
+
+class Maintenance(_claim(MaintenanceClaim)):  # type: ignore[misc]
     signature: Signature
     committee: Hash
 
@@ -195,7 +208,12 @@ class DowntimeTotals(_model(DowntimeClaim)):  # type: ignore[misc]
     pass
 
 
-class Period(Schema):
+class Interval(Schema):
+    begin: Annotated[Time, Field(alias="from")]
+    end: Annotated[Time, Field(alias="to")]
+
+
+class NodeInterval(Schema):
     node_id: Id
     begin: Annotated[Time, Field(alias="from")]
     end: Annotated[Time, Field(alias="to")]
@@ -205,8 +223,26 @@ class DowntimeCertificate(Downtime, _Certified):
     pass
 
 
+class PeriodCertificate(Period, _Certified):
+    pass
+
+
+class PeriodLeaf(_model(PeriodLeafShape)):  # type: ignore[misc]
+    pass
+
+
+class PeriodReport(Schema):
+    certificate: PeriodCertificate
+    leaves: list[PeriodLeaf]
+
+
 Event = Annotated[
-    StatusCertificate | CheckpointCertificate | WindowCertificate | Endorsement | HandoverEvent,
+    StatusCertificate
+    | CheckpointCertificate
+    | WindowCertificate
+    | Endorsement
+    | Maintenance
+    | HandoverEvent,
     Field(discriminator="kind"),
 ]
 Mark = Annotated[CheckpointCertificate | HandoverEvent, Field(discriminator="kind")]
@@ -497,6 +533,24 @@ class Report(Schema):
     status: UpOrDown
 
 
+class Beat(_model(BeatShape)):  # type: ignore[misc]
+    """`passed_on_by`: the operator that passes the beat on; unsigned."""
+
+    signature: Signature
+    passed_on_by: Id | None = None
+
+
+class BeatTaken(Schema):
+    """`new`: false if the same beat was received before.
+
+    `offset_ms`: the machine's clock minus that of this service.
+    """
+
+    new: bool
+    offset_ms: int
+    every_seconds: Seconds
+
+
 class Suspected(_model(SuspicionShape)):  # type: ignore[misc]
     pass
 
@@ -504,6 +558,14 @@ class Suspected(_model(SuspicionShape)):  # type: ignore[misc]
 class Reported(Schema):
     suspicion: Suspected
     delivered: list[str]
+
+
+class NewestBeat(Schema):
+    """`passed_on_by`: an operator, unsigned; null if the beat came from the target itself."""
+
+    age_seconds: Seconds
+    clock_offset_ms: int
+    passed_on_by: Id | None
 
 
 class LatestProbe(Schema):
@@ -515,13 +577,36 @@ class LatestProbe(Schema):
     certificate_expires: int | None
 
 
+class WindowOfMaintenance(Schema):
+    """Announced maintenance of a node, in Unix seconds; `to` is exclusive."""
+
+    position: int
+    begin: Annotated[Time, Field(alias="from")]
+    end: Annotated[Time, Field(alias="to")]
+    timestamp: Time
+
+
+class MaintenanceAt(_model(MaintenanceClaim)):  # type: ignore[misc]
+    position: int
+
+
+class MaintenancePage(Schema):
+    maintenance: list[MaintenanceAt]
+    next: int | None
+
+
 class Node(Schema):
+    """`maintenance`: announced windows that have not ended by log time, the first end first."""
+
     node_id: Id
     kind: Literal["operator", "target"]
     status: Literal["up", "down", "unknown"]
     since: int | None
     seen: LatestProbe | None
-    signed: bool  # whether its answers are signed; a target has no key
+    signed: bool  # whether its answers or heartbeats are signed
+    beat: NewestBeat | None
+    listed_since: Time  # the seat of the first committee that listed it
+    maintenance: list[WindowOfMaintenance]
 
 
 class Nodes(Schema):
@@ -538,6 +623,7 @@ class Probe(Schema):
     latency_ms: int
     clock_offset_ms: int | None
     certificate_expires: int | None
+    beat: NewestBeat | None  # of a target that sends heartbeats
 
 
 class ProbedRound(Schema):

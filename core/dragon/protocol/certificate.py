@@ -129,7 +129,8 @@ def checked_sum(signers: Sequence[str], stated: bytes, committee: Committee) -> 
 
 def quorum(claim: Claim, committee: Committee) -> int:
     """Return the number of signatures that a certificate of this claim needs."""
-    return committee.quorum(claim.KIND, kind_of(claim).default_quorum)
+    kind = kind_of(claim)
+    return committee.quorum(kind.quorum_rule, kind.default_quorum)
 
 
 def assemble(claim: Claim, attestations: Mapping[str, bytes], committee: Committee) -> Certificate:

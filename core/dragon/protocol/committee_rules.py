@@ -164,7 +164,8 @@ def _largest_batches(committee: Committee) -> Iterator[bytes]:
     window |= {"kind": "window", "verdict": "invalid", "reason": "statement", "committee": digest}
     window |= {"parameters": "p" * 32, "number": MAX_INTEGER, "timestamp": MAX_INTEGER}
     yield canonical([{**window, **certificate_members(committee)}])
-    # One expert signs it, so it is smaller, except for short ids and few operators.
+    # One expert signs it, so it is smaller, except for short ids and few operators. An announcement
+    # of maintenance is always smaller than it.
     endorsement: dict[str, Json] = dict.fromkeys(("first", "last", "timestamp"), MAX_INTEGER)
     endorsement |= dict.fromkeys(("stream", "note", "committee"), digest)
     endorsement |= {"kind": "endorsement", "verdict": "invalid", "expert": "e" * 32}

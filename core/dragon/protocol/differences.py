@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import Json, to_hex
-from dragon.protocol import target_checks
+from dragon.protocol import target_words
 from dragon.protocol.committee import Committee, Target
+from dragon.protocol.target_checks import HttpCheck
 
 QUORUM_FOR: Final = "quorum for "  # how the name of such a difference begins
 KEY_CHARACTERS: Final = 18  # of a public key in a sentence: 0x and 16 digits
@@ -44,6 +45,7 @@ def differences(before: Committee, after: Committee) -> list[Difference]:
     found: list[Difference] = []
     for kind, listed in _LISTS.items():
         found += _listed(kind, listed(before), listed(after))
+    found += _targets(before.targets_by_id, after.targets_by_id)
     one, other = dict(_rules(before)), dict(_rules(after))
     found += [
         Difference(what, one.get(what, ""), other.get(what, ""))
@@ -56,6 +58,22 @@ def differences(before: Committee, after: Committee) -> list[Difference]:
 def is_quorum(difference: Difference) -> bool:
     """Return whether a difference is the number of signatures that a kind of claim needs."""
     return difference.what.startswith(QUORUM_FOR)
+
+
+def allows_private(difference: Difference) -> bool:
+    """Return whether a difference lets operators look at private addresses for a target."""
+    if difference.what.endswith(f", {target_words.PRIVATE}"):
+        return difference.after == target_words.ALLOWED
+    allowed = target_words.PRIVATE_ALLOWED
+    return allowed in difference.after and allowed not in difference.before
+
+
+def redirect_hosts(committee: Committee) -> list[str]:
+    """Return every host to which redirects of targets are followed, in order, each once."""
+    checks = (each.check for each in committee.targets)
+    return sorted(
+        {host for each in checks if isinstance(each, HttpCheck) for host in each.redirect_hosts}
+    )
 
 
 def urls(committee: Committee) -> list[str]:
@@ -72,6 +90,21 @@ def _listed(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> l
     ]
 
 
+def _targets(before: Mapping[str, Target], after: Mapping[str, Target]) -> Iterator[Difference]:
+    """Yield targets that join or leave as a whole, and each changed member of the others."""
+    for name in sorted({**before, **after}):
+        one, other = before.get(name), after.get(name)
+        if one is None or other is None or type(one.check) is not type(other.check):
+            if one != other:
+                stated = (target_words.stated(each) if each else "" for each in (one, other))
+                yield Difference(f"target {name}", *stated)
+            continue
+        here, there = target_words.members(one), target_words.members(other)
+        for what, value in there.items():
+            if value != here[what]:
+                yield Difference(f"target {name}, {what}", here[what], value)
+
+
 def _operators(committee: Committee) -> dict[str, str]:
     return {each.id: f"{each.url}, key {_key(each.public_key.raw)}" for each in committee.operators}
 
@@ -80,24 +113,8 @@ def _experts(committee: Committee) -> dict[str, str]:
     return {each.id: f"key {_key(each.public_key.raw)}" for each in committee.experts}
 
 
-def _targets(committee: Committee) -> dict[str, str]:
-    return {each.id: _target(each) for each in committee.targets}
-
-
 def _owners(committee: Committee) -> dict[str, str]:
     return {each.id: f"key {_key(each.public_key.raw)}" for each in committee.owners}
-
-
-def _target(target: Target) -> str:
-    """Return all members of a target's entry in words: somebody has to agree to each of them."""
-    stated = [target.url] if target.url else []
-    stated.append(target_checks.sentence(target.check))
-    stated.append(f"suspected after {target.suspect_after} looks")
-    stated.append(f"recovered after {target.recover_after} looks")
-    if target.private_addresses:
-        stated.append("PRIVATE ADDRESSES ALLOWED")
-    stated.append(f"owner {target.owner}" if target.owner else "no owner")
-    return ", ".join(stated)
 
 
 def _aggregators(committee: Committee) -> dict[str, str]:
@@ -112,7 +129,6 @@ _LISTS: Final = {
     "operator": _operators,
     "expert": _experts,
     "owner": _owners,
-    "target": _targets,
     "aggregator": _aggregators,
     "node list": _node_lists,
 }

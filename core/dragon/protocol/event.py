@@ -1,6 +1,6 @@
 """Events: signed claims on the ledger.
 
-An event is a certificate or, for kinds without a quorum, a claim signed with one named key. A
+An event is a certificate or, for kinds without a quorum, a claim signed with one key. A
 handover is a certificate with the acceptance of the next committee.
 Messages between services (`status-answer`, `suspicion`) are signed too, but never become events.
 """
@@ -8,6 +8,7 @@ Messages between services (`status-answer`, `suspicion`) are signed too, but nev
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from dragon.encoding import Json, canonical, parse_items, to_hex
@@ -17,8 +18,13 @@ from dragon.protocol.claims.base import kind_named
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.handover import Handover
+from dragon.protocol.maintenance import Maintenance
 
-Event: TypeAlias = Certificate | Endorsement | Handover
+Event: TypeAlias = Certificate | Endorsement | Maintenance | Handover
+
+_SINGLE_SIGNED: Final[Mapping[str, type[Endorsement | Maintenance]]] = {
+    each.SHAPE.KIND: each for each in (Endorsement, Maintenance)
+}
 
 MAX_EVENTS_PER_BATCH: Final = 16  # about ten events fit into the 5,120 bytes of a batch
 
@@ -27,8 +33,8 @@ def decode(value: Json) -> Event:
     """Decode an event. Raises InvalidEncoding; UnknownKind: a claim of this kind is no event."""
     name = value.get("kind") if isinstance(value, dict) else None
     kind = kind_named(name) if isinstance(name, str) else None
-    if kind is not None and kind.default_quorum is None:
-        return Endorsement.from_json(value)
+    if kind is not None and kind.name in _SINGLE_SIGNED:
+        return _SINGLE_SIGNED[kind.name].from_json(value)
     if name == HandoverClaim.KIND:
         return Handover.from_json(value)
     certified = Certificate.from_json(value)

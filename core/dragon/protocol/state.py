@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from dragon.encoding import check_id
+from dragon.protocol.claims.maintenance import NOTHING_ANNOUNCED, Announced
 from dragon.protocol.claims.status import Status, Transition
 from dragon.protocol.claims.stream_state import StreamState
 from dragon.protocol.committee import UNSEALED, Committee, Sealed
@@ -33,11 +34,15 @@ class State:
     size: int = 0  # events applied
     streams: Mapping[bytes, StreamState] = field(default_factory=dict)
     further: Mapping[str, object] = field(default_factory=dict)  # state of other kinds, by kind
+    maintenance: Mapping[str, Announced] = field(default_factory=dict)  # by node
+    # By node: the seat of the first committee that listed it, Unix seconds. Removed nodes stay.
+    listed_since: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, committee: Committee) -> Self:
         """Return the state of an empty log of a network that begins with this committee."""
-        return cls(Known.of([committee]))
+        listed = dict.fromkeys(committee.urls, committee.rounds.genesis)
+        return cls(Known.of([committee]), listed_since=listed)
 
     @property
     def committee(self) -> Committee:
@@ -92,6 +97,10 @@ class State:
     def stream(self, stream_id: bytes) -> StreamState:
         """Return the state of a stream; an empty state if the log has no event about it."""
         return self.streams.get(stream_id, StreamState())
+
+    def announced(self, node_id: str) -> Announced:
+        """Return the announced maintenance of a node; empty if the log has none."""
+        return self.maintenance.get(node_id, NOTHING_ANNOUNCED)
 
     def anchor(self, position: int) -> Mark | None:
         """Return the mark that vouches for an entry for longest; None while no mark covers it.

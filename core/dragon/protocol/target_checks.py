@@ -24,7 +24,6 @@ MAX_WARN_DAYS: Final = 365
 MAX_BEAT_SECONDS: Final = 86_400
 DEFAULT_TIMEOUT_MS: Final = 1000  # in rounds of 5 s
 DEFAULT_WARN_DAYS: Final = 14
-MAX_SHOWN_HEX: Final = 18  # characters of a key in a sentence: 0x and 16 digits
 
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]", re.ASCII)
 _HEADER: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
@@ -225,23 +224,6 @@ def decode_check(value: Json, defaults: Defaults) -> TargetCheck:
 def encode_check(check: TargetCheck) -> dict[str, Json]:
     """Return a check in the form of the file, with all defaults stated."""
     return {"kind": check.KIND, **check.members()}
-
-
-def sentence(check: TargetCheck) -> str:
-    """Return a check in words, with all of its members."""
-    return f"{check.KIND} ({_in_words(check.members())})"
-
-
-def _in_words(members: Mapping[str, Json]) -> str:
-    """Return the members that are not empty. Keys and proofs are shortened."""
-    stated = ((name, value) for name, value in members.items() if value not in ("", [], {}))
-    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in stated)
-
-
-def _value(value: Json) -> str:
-    if isinstance(value, str) and value.startswith("0x"):
-        return f"{value[:MAX_SHOWN_HEX]}…" if len(value) > MAX_SHOWN_HEX else value
-    return canonical(value).decode()
 
 
 def default_timeout_ms(round_seconds: int) -> int:

@@ -153,12 +153,23 @@ def advance(state: State, claim: Claim, following: Committee | None = None) -> S
 
 
 def _seated(state: State, following: Committee) -> State:
-    """Seat the next committee: what it does not list becomes unknown."""
+    """Seat the next committee: what it does not list becomes unknown.
+
+    Announced maintenance stays, of removed nodes and by rotated keys too: nothing cancels it.
+    """
     mark = state.marks[-1]
     nodes: dict[str, Any] = dict(state.nodes)
     for node_id in state.committee.urls.keys() - following.urls.keys():
         if last := state.last(node_id):
             at = max(mark.timestamp, last.timestamp)
             nodes[node_id] = nodes[node_id].appended(Transition(None, at, mark.position))
-    handovers = state.handovers.appended(mark)
-    return replace(state, known=state.known.then(following), handovers=handovers, nodes=nodes)
+    listed = {
+        node_id: state.listed_since.get(node_id, mark.timestamp) for node_id in following.urls
+    }
+    return replace(
+        state,
+        known=state.known.then(following),
+        handovers=state.handovers.appended(mark),
+        nodes=nodes,
+        listed_since={**state.listed_since, **listed},
+    )

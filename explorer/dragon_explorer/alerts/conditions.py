@@ -19,9 +19,11 @@ class Condition(enum.StrEnum):
     WINDOW_INVALID = "window_invalid"
     WINDOW_WAITING = "window_waiting"
     TLS = "tls"
+    TARGET_CERTIFICATE = "target_certificate"
     DISK = "disk"
     COMMITTEE_CHANGED = "committee_changed"
     APPROVAL_PENDING = "approval_pending"
+    MAINTENANCE_ANNOUNCED = "maintenance_announced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,12 @@ FACTS: Final[Mapping[Condition, Facts]] = {
         "service",
         after_seconds=60,
     ),
+    Condition.TARGET_CERTIFICATE: Facts(
+        "More operators than may be faulty saw that the TLS certificate of a `tls` target ends "
+        "within the `warn_days` of its check. Such a target is not down.",
+        "node",
+        after_seconds=60,
+    ),
     Condition.DISK: Facts(
         "The disk of the explorer or of a service is full, read-only or failing, or files of a "
         "stream are damaged.",
@@ -107,8 +115,23 @@ FACTS: Final[Mapping[Condition, Facts]] = {
         "committee",
         after_seconds=60,
     ),
+    Condition.MAINTENANCE_ANNOUNCED: Facts(
+        "Maintenance of a node is announced. The message has the signed announcement. Such an "
+        "incident does not end.",
+        "node",
+        certified=True,
+        has_end=False,
+    ),
 }
 # Conditions that owners of streams cause. They have limits of their own, and delay nothing else.
 OF_STREAMS: Final = (Condition.WINDOW_INVALID, Condition.WINDOW_WAITING)
 # Conditions whose subjects are nodes, so that a rule may select nodes.
-OF_NODES: Final = (Condition.NODE_DOWN, Condition.FLAPPING, Condition.OPERATOR)
+OF_NODES: Final = (
+    Condition.NODE_DOWN,
+    Condition.FLAPPING,
+    Condition.OPERATOR,
+    Condition.TARGET_CERTIFICATE,
+    Condition.MAINTENANCE_ANNOUNCED,
+)
+# Conditions that a rule may hold back while maintenance of the node is announced.
+HELD_BACK: Final = (Condition.NODE_DOWN, Condition.FLAPPING, Condition.OPERATOR)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dragon.errors import SettingsError
-from dragon_explorer.alerts.conditions import FACTS, OF_NODES, Condition
+from dragon_explorer.alerts.conditions import FACTS, HELD_BACK, OF_NODES, Condition
 from dragon_explorer.alerts.reading import Mistakes, Table
 from dragon_explorer.alerts.routes import Route, read_route, url_fault
 from dragon_explorer.toml_files import UnusableToml, read_toml
@@ -26,7 +26,8 @@ MIN_REMIND_SECONDS: Final = 60
 MAX_REMIND_SECONDS: Final = 7 * 86_400
 MAX_AFTER_SECONDS: Final = 86_400
 _FILE_KEYS: Final = ("explorer_url", "routes", "rules")
-_RULE_KEYS: Final = ("name", "on", "nodes", "routes", "after", "remind", "resolved")
+HOLD: Final = "hold_during_maintenance"
+_RULE_KEYS: Final = ("name", "on", "nodes", "routes", "after", "remind", "resolved", HOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Rule:
     after_seconds: int | None = None  # how long a live condition must last; None: its default
     remind_seconds: int | None = REMIND_SECONDS  # until the first reminder; None: no reminders
     resolved: bool = True  # whether the end of an incident is told
+    hold_during_maintenance: bool = False  # whether incidents in announced maintenance must wait
 
     @property
     def conditions(self) -> frozenset[Condition]:
@@ -128,12 +130,8 @@ def _rule(table: Table, routes: set[str], nodes: Collection[str] | None) -> Rule
         if name not in routes:
             listed = ", ".join(sorted(routes)) or "no route"
             table.wrong("routes", f"has {name!a}; the file describes {listed}")
-    if (
-        "nodes" in table.values
-        and len(conditions) == len(set(words))
-        and not conditions & set(OF_NODES)
-    ):
-        table.wrong("nodes", f"selects nothing: none of {', '.join(OF_NODES)} is in `on`")
+    if len(conditions) == len(set(words)):  # else the mistake is in `on`
+        _check_uses(table, conditions)
     return Rule(
         name=table.name("name"),
         on=conditions,
@@ -142,7 +140,18 @@ def _rule(table: Table, routes: set[str], nodes: Collection[str] | None) -> Rule
         after_seconds=table.seconds("after", most=MAX_AFTER_SECONDS),
         remind_seconds=_remind(table),
         resolved=table.boolean("resolved", default=True),
+        hold_during_maintenance=table.boolean(HOLD, default=False),
     )
+
+
+def _check_uses(table: Table, conditions: frozenset[Condition]) -> None:
+    """Note keys that have no effect on any condition of the rule."""
+    for key, effect, of in (
+        ("nodes", "selects nothing", OF_NODES),
+        (HOLD, "holds nothing back", HELD_BACK),
+    ):
+        if key in table.values and not conditions & set(of):
+            table.wrong(key, f"{effect}: none of {', '.join(of)} is in `on`")
 
 
 def _remind(table: Table) -> int | None:

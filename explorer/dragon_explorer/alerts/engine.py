@@ -22,6 +22,7 @@ from dragon_explorer.alerts import certified
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.alerts.config import AlertsConfig, Rule
 from dragon_explorer.alerts.episodes import Episodes, read_progress, write_progress
+from dragon_explorer.alerts.holding import Holding
 from dragon_explorer.alerts.live_conditions import LiveConditions
 from dragon_explorer.alerts.messages import Context
 from dragon_explorer.alerts.outbox import Outbox
@@ -54,18 +55,20 @@ class Engine:
         self._database = database
         self._wall = wall
         self._live = LiveConditions(watch, config.rules, wall())
-        self._teller = Teller(config, outbox, self._context(config))
+        holding = Holding(sources.maintenance, sources.log, self._last_change)
+        self._teller = Teller(config, outbox, self._context(config, holding), holding)
         self._warned_at: float | None = None
         self.fault = ""  # why the last step failed; empty if it did not
         self._wake = threading.Event()
         sources.follower.subscribe(lambda _: self._wake.set())
 
-    def _context(self, config: AlertsConfig) -> Context:
+    def _context(self, config: AlertsConfig, holding: Holding) -> Context:
         return Context(
             seated=self._sources.log,
             explorer_url=config.explorer_url,
             event_at=self._event_at,
             status_of=self._status_of,
+            holding=holding,
         )
 
     def run(self, stop: threading.Event) -> None:
@@ -154,6 +157,10 @@ class Engine:
     def _status_of(self, node_id: str) -> str:
         last = self._sources.log.state.last(node_id)
         return str(last.status) if last and last.status else "unknown"
+
+    def _last_change(self, node_id: str) -> int | None:
+        last = self._sources.log.state.last(node_id)
+        return last.timestamp if last else None
 
     def _warn(self, error: errors.DragonError) -> None:
         now, self.fault = self._wall(), str(error)

@@ -18,7 +18,12 @@ CLEAR_SECONDS: Final = 30.0  # a live condition must be absent that long before 
 MAX_CLEAR_SECONDS: Final = 1800.0  # it doubles for each recent incident of the same subject
 RECENT_SECONDS: Final = 3600
 # Conditions that the log's events begin and end; every other one is looked at.
-_BY_EVENTS: Final = {Condition.NODE_DOWN, Condition.WINDOW_INVALID, Condition.COMMITTEE_CHANGED}
+_BY_EVENTS: Final = {
+    Condition.NODE_DOWN,
+    Condition.WINDOW_INVALID,
+    Condition.COMMITTEE_CHANGED,
+    Condition.MAINTENANCE_ANNOUNCED,
+}
 
 logger = structlog.stdlib.get_logger(__name__)
 

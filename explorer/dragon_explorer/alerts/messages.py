@@ -13,8 +13,9 @@ from dragon.encoding import Json, canonical, to_hex
 from dragon.protocol.claims.base import utc
 from dragon.protocol.committee import Seated
 from dragon.protocol.event import Event
-from dragon_explorer.alerts.conditions import OF_NODES, Condition
+from dragon_explorer.alerts.conditions import FACTS, OF_NODES, Condition
 from dragon_explorer.alerts.episodes import NO_POSITION, Episode
+from dragon_explorer.alerts.holding import Holding
 from dragon_explorer.alerts.outbox import Message
 from dragon_explorer.views.public import duration
 
@@ -40,9 +41,11 @@ TITLES: Final[Mapping[Condition, str]] = {
     Condition.WINDOW_INVALID: "Window certified invalid",
     Condition.WINDOW_WAITING: "Window waits for its certificate",
     Condition.TLS: "Trouble with a TLS certificate",
+    Condition.TARGET_CERTIFICATE: "A TLS certificate ends soon",
     Condition.DISK: "Trouble with a disk",
     Condition.COMMITTEE_CHANGED: "The committee has changed",
     Condition.APPROVAL_PENDING: "Owners have approved a next committee",
+    Condition.MAINTENANCE_ANNOUNCED: "Maintenance is announced",
 }
 _WITHOUT_SUBJECT: Final = (Condition.QUORUM, Condition.CHECKPOINT)
 
@@ -55,6 +58,7 @@ class Context:
     explorer_url: str
     event_at: Callable[[int], Event | None]  # by position in the log
     status_of: Callable[[str], str]  # of a node, by the log
+    holding: Holding  # knows announced maintenance
 
     @property
     def committee_id(self) -> str:
@@ -73,6 +77,8 @@ class Context:
     def has_left(self, episode: Episode) -> bool:
         """Whether an incident about a node ended because the node left the committee."""
         if episode.condition not in OF_NODES or episode.lasts:
+            return False
+        if not FACTS[episode.condition].has_end:
             return False
         return episode.subject not in self.seated.committee.urls
 
@@ -185,9 +191,23 @@ def _line(context: Context, episode: Episode, phase: Phase, now: float) -> str:
     else:
         word = "Lasted" if phase is Phase.RESOLVED else "It lasts for"
         line = f"{episode.sentence} {word} {lasted}, since {begun}."
+    line += _maintenance(context, episode, phase, now)
     mark = "Certified." if episode.is_certified else "Reported by services, not certified."
     link = _link(context, episode)
     return f"{line} {mark}{f' {link}' if link else ''}"
+
+
+def _maintenance(context: Context, episode: Episode, phase: Phase, now: float) -> str:
+    """Return a sentence about announced maintenance, with a space before it; empty if none."""
+    if phase is Phase.RESOLVED:
+        seconds = context.holding.seconds(episode, now)
+        return f" {duration(seconds)} of it was announced maintenance." if seconds else ""
+    window = context.holding.window(episode, now)
+    if window is None:
+        return ""
+    if window.end > now:
+        return f" Maintenance is announced until {utc(window.end)}."
+    return f" Its announced maintenance ended at {utc(window.end)}."
 
 
 def _before_it_left(episode: Episode, lasted: str, begun: str) -> str:
@@ -201,9 +221,9 @@ def _link(context: Context, episode: Episode) -> str:
         return ""
     if episode.condition is Condition.NODE_DOWN and episode.begin_position != NO_POSITION:
         return f"{context.explorer_url}/incidents/{episode.begin_position}"
-    if episode.condition is Condition.FLAPPING:
+    if episode.condition in (Condition.FLAPPING, Condition.TARGET_CERTIFICATE):
         return f"{context.explorer_url}/nodes/{episode.subject}"
-    if episode.condition is Condition.COMMITTEE_CHANGED:
+    if episode.condition in (Condition.COMMITTEE_CHANGED, Condition.MAINTENANCE_ANNOUNCED):
         return f"{context.explorer_url}/log/{episode.begin_position}"
     if episode.condition is Condition.APPROVAL_PENDING:
         return f"{context.explorer_url}/committee"
@@ -217,6 +237,7 @@ def _incident(context: Context, episode: Episode, now: float) -> dict[str, Json]
         "begun": episode.begun,
         "ended": episode.ended,
         "seconds": _seconds(episode, now),
+        "seconds_maintenance": context.holding.seconds(episode, now),
         "sentence": episode.sentence,
         "certified": episode.is_certified,
         "position": _position(episode.begin_position),

@@ -16,6 +16,7 @@ from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.live.board import Part, Report, StreamReport
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.health import FleetHealth, OperatorState, health, sentence
+from dragon_explorer.views.observations import certificate
 from dragon_explorer.views.proposals import proposals
 
 CHECKPOINT_INTERVALS: Final = 3  # without a checkpoint
@@ -93,6 +94,18 @@ class Watch:
         yield from self._services(state, now)
         yield from self._windows(now)
         yield from self._approvals(now)
+        yield from self._certificates(now)
+
+    def _certificates(self, now: int) -> Iterator[Problem]:
+        """Certificates of targets that end soon, or have ended."""
+        for target in self.sources.committee.targets:
+            found = certificate(self.sources, target.id, now)
+            if found is not None and found.is_warning:
+                sentence = (
+                    f"The TLS certificate of {target.id} ends at {utc(found.expires)}, as "
+                    f"{found.operators} operators saw."
+                )
+                yield Problem(Condition.TARGET_CERTIFICATE, target.id, sentence)
 
     def _operators(self, state: FleetHealth, now: int) -> Iterator[Problem]:
         blind = self._blind_operators(now)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from dragon_explorer.alerts.conditions import FACTS, OF_STREAMS, Condition
 from dragon_explorer.alerts.config import AlertsConfig, Rule
 from dragon_explorer.alerts.episodes import Episode, Episodes
+from dragon_explorer.alerts.holding import Holding
 from dragon_explorer.alerts.messages import MAX_GROUP, Context, Phase, compose
 from dragon_explorer.alerts.outbox import Outbox, created_since
 
@@ -37,10 +38,13 @@ class Group:
 class Teller:
     """Makes messages of episodes. It keeps nothing; what was told is noted in the episodes."""
 
-    def __init__(self, config: AlertsConfig, outbox: Outbox, context: Context) -> None:
+    def __init__(
+        self, config: AlertsConfig, outbox: Outbox, context: Context, holding: Holding
+    ) -> None:
         self._rules = {rule.name: rule for rule in config.rules}
         self._outbox = outbox
         self._context = context
+        self._holding = holding
 
     def tell(self, connection: Connection, episodes: Episodes, now: float, caught_up: bool) -> None:
         """Put everything that is due into the outbox, and note it in the episodes."""
@@ -55,7 +59,7 @@ class Teller:
             rule = self._rules.get(episode.rule)
             if rule is None or episode.closed:
                 continue
-            if _is_muted(episode, flapping):
+            if _is_muted(episode, flapping) or self._is_held(episode, rule, now):
                 episode.closed = not episode.lasts
             elif phase := _phase(episode, rule, now):
                 crowded = is_crowded(rule.name, episode.condition in OF_STREAMS)
@@ -66,6 +70,9 @@ class Teller:
             if self._is_due(connection, group, members, now, caught_up):
                 for first in range(0, len(members), MAX_GROUP):
                     self._send(connection, group, members[first : first + MAX_GROUP], now)
+
+    def _is_held(self, episode: Episode, rule: Rule, now: float) -> bool:
+        return rule.hold_during_maintenance and self._holding.is_held(episode, now)
 
     def _is_crowded(self, connection: Connection, rule: str, streams: bool, now: float) -> bool:
         return len(_last_hour(connection, rule, streams, now)) >= MAX_MESSAGES_PER_HOUR

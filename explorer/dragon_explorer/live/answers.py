@@ -67,6 +67,8 @@ TimeMs = Annotated[int, Field(ge=0, le=1000 * MAX_TIME)]
 # What a service says of a proof. A false figure must not hide the window.
 ProofBytes = Annotated[int | None, _possible(MAX_PROOF_BYTES)]
 SecurityBits = Annotated[int | None, _possible(MAX_SECURITY_BITS)]
+# End of a certificate. A false figure must not hide what was seen.
+Expiry = Annotated[int | None, _possible(MAX_TIME)]
 ChunkCount = Annotated[int | None, _possible(MAX_CHUNKS)]
 
 
@@ -104,6 +106,8 @@ class Seen(Answer):
     reason: Word
     at: Time
     latency_ms: Count | None = None
+    detail: Text = ""
+    certificate_expires: Expiry = None  # Unix seconds; of the TLS certificate of a target
 
 
 class Node(Answer):
@@ -124,6 +128,8 @@ class Probe(Answer):
     reason: Word
     latency_ms: Count
     clock_offset_ms: int | None
+    detail: Text = ""
+    certificate_expires: Expiry = None  # Unix seconds; of the TLS certificate of a target
 
 
 class ProbedRound(Answer):

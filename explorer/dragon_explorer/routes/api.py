@@ -11,6 +11,7 @@ from dragon_explorer import schemas
 from dragon_explorer.components import Components
 from dragon_explorer.routes.parameters import (
     AfterStreamQuery,
+    AgreementsQuery,
     BeforeQuery,
     EpochPath,
     NodePath,
@@ -19,6 +20,7 @@ from dragon_explorer.routes.parameters import (
     StreamPath,
     WindowPath,
 )
+from dragon_explorer.views.agreements import agreements as agreements_view
 from dragon_explorer.views.alerts import alerts as alerts_view
 from dragon_explorer.views.committee import committee as committee_view
 from dragon_explorer.views.epochs import epoch_page as epoch_view
@@ -118,6 +120,24 @@ def _add_incidents(api: Routes, components: Components) -> None:
     def incident(path: PositionPath, query: NoParameters) -> Response:
         """One change of status: signers, certificate, inclusion proof, operators' answers."""
         return render.json(lambda now: incident_view(sources, now, path.position))
+
+    @api.get(
+        "/agreements",
+        responses=responses(
+            schemas.AgreementsPage, *PAGING_ERRORS, errors.InvalidId, errors.UnknownValue
+        ),
+    )
+    def agreements(query: AgreementsQuery) -> Response:
+        """Announced maintenance of all nodes, and the totals of a period from this explorer's log.
+
+        The period is a `month` such as 2026-11, or goes from `from` to `to`, which are dates or
+        times in UTC. `before` is a position of the log, and continues the announcements. `after` is
+        the id of a node, and continues the totals.
+        """
+        chosen = query.interval
+        return render.json(
+            lambda now: agreements_view(sources, now, query.before, chosen, query.after)
+        )
 
 
 def _add_streams(api: Routes, components: Components) -> None:

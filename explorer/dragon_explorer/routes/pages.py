@@ -22,6 +22,7 @@ from dragon_explorer.public_page import is_listed
 from dragon_explorer.rendering import HTML_TYPE
 from dragon_explorer.routes.parameters import (
     AfterStreamQuery,
+    AgreementsQuery,
     BeforeQuery,
     EpochPath,
     NodePath,
@@ -30,6 +31,7 @@ from dragon_explorer.routes.parameters import (
     StreamPath,
     WindowPath,
 )
+from dragon_explorer.views.agreements import agreements
 from dragon_explorer.views.alerts import alerts
 from dragon_explorer.views.committee import committee
 from dragon_explorer.views.epochs import epoch_page, epochs_page
@@ -113,6 +115,16 @@ def _add_lists(pages: Blueprint, components: Components) -> None:
     def incident_page(position: str) -> Response:
         path = PositionPath.model_validate({"position": position})
         return _page(components, "incident", lambda now: incident(sources, now, path.position))
+
+    @pages.get("/agreements")
+    def agreements_page() -> Response:
+        query = _query(AgreementsQuery)
+        chosen = query.interval
+        return _page(
+            components,
+            "agreements",
+            lambda now: agreements(sources, now, query.before, chosen, query.after),
+        )
 
     @pages.get("/epochs")
     def epochs_list() -> Response:

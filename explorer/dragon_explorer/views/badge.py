@@ -8,6 +8,7 @@ from typing import Final, Literal
 from dragon_explorer.certainty import doubt
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.fleet import recent_latencies
+from dragon_explorer.views.maintenance import running
 from dragon_explorer.views.uptime import status_of, uptimes
 
 Metric = Literal["status", "uptime-24h", "uptime-30d", "uptime-90d", "response"]
@@ -34,7 +35,8 @@ def badge(sources: Sources, now: int, node_id: str, metric: str) -> Badge:
     if metric == "status":
         status, _ = status_of(sources, node_id, now)
         colors: dict[str, Color] = {"up": "brightgreen", "down": "red"}
-        return Badge(1, name, status, colors.get(status, "lightgrey"))
+        said = f"{status}, in maintenance" if running(sources, node_id, now) else status
+        return Badge(1, name, said, colors.get(status, "lightgrey"))
     if metric == "response":
         return _response(name, recent_latencies(sources, now).get(node_id, ()))
     period = metric.removeprefix("uptime-")

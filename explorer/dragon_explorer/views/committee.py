@@ -12,7 +12,14 @@ from dragon_explorer.epochs import NodeKind
 from dragon_explorer.history.spans import DAY, HOUR, MINUTE, Span, Sums
 from dragon_explorer.history.store import ANSWER
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.epochs import SHORT_KEY_CHARS, aggregator_urls, quorums
+from dragon_explorer.views.checks import TargetRow, target_rows
+from dragon_explorer.views.epochs import (
+    SHORT_KEY_CHARS,
+    KeyRow,
+    aggregator_urls,
+    owner_rows,
+    quorums,
+)
 from dragon_explorer.views.health import OperatorState, operator_state
 from dragon_explorer.views.proposals import Proposal, proposals
 from dragon_explorer.views.rounds import REFUSALS, SIGNED
@@ -92,7 +99,9 @@ class Committee:
     quorums: Mapping[str, int]  # signers that a certificate of each kind needs
     operators: tuple[Member, ...]
     experts: tuple[Expert, ...]
-    targets: tuple[str, ...]
+    owners: tuple[KeyRow, ...]
+    targets: tuple[TargetRow, ...]
+    maintenance_notice: int  # seconds by which maintenance is announced ahead
     aggregators: tuple[str, ...]  # URLs, by rank
     sequencer_app: str
 
@@ -134,7 +143,9 @@ def committee(sources: Sources, now: int) -> Committee:
             Expert(each.id, to_hex(each.public_key.raw), _short(to_hex(each.public_key.raw)))
             for each in found.experts
         ),
-        targets=tuple(each.id for each in found.targets),
+        owners=owner_rows(found),
+        targets=target_rows(found),
+        maintenance_notice=found.maintenance_notice,
         aggregators=aggregator_urls(found),
         sequencer_app=found.sequencer.app,
     )

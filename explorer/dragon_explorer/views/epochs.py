@@ -15,6 +15,7 @@ from dragon.protocol.handover import Handover, newcomers
 from dragon_explorer.epochs import Epoch
 from dragon_explorer.lineage_file import lineage_epoch
 from dragon_explorer.sources import Sources
+from dragon_explorer.views.checks import TargetRow, target_rows
 from dragon_explorer.views.incidents import verify_command
 from dragon_explorer.views.proposals import MAX_DIFFERENCES, DifferenceRow, difference_rows
 
@@ -65,14 +66,6 @@ class KeyRow:
 
 
 @dataclass(frozen=True, slots=True)
-class TargetRow:
-    """A target of a committee."""
-
-    id: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
 class Signatures:
     """The signatures of one side of a handover. Certified."""
 
@@ -116,6 +109,8 @@ class EpochPage:
     quorums: Mapping[str, int]
     operators: tuple[KeyRow, ...]
     experts: tuple[KeyRow, ...]
+    owners: tuple[KeyRow, ...]
+    maintenance_notice: int  # seconds by which maintenance is announced ahead
     targets: tuple[TargetRow, ...]
     aggregators: tuple[str, ...]  # URLs, by rank
     sequencer_app: str
@@ -197,7 +192,9 @@ def epoch_page(sources: Sources, now: int, epoch: int) -> EpochPage:
         quorums=quorums(committee),
         operators=key_rows(committee, before),
         experts=expert_rows(committee),
-        targets=tuple(TargetRow(each.id, each.url) for each in committee.targets),
+        owners=owner_rows(committee),
+        maintenance_notice=committee.maintenance_notice,
+        targets=target_rows(committee),
         aggregators=aggregator_urls(committee),
         sequencer_app=committee.sequencer.app,
         node_lists=tuple(to_hex(each) for each in committee.sequencer.nodes_sha256),
@@ -261,7 +258,7 @@ def _signatures(
 def quorums(committee: Committee) -> Mapping[str, int]:
     """Return the signers that a certificate of each kind needs."""
     return {
-        kind.name: committee.quorum(kind.name, kind.default_quorum)
+        kind.name: committee.quorum(kind.quorum_rule, kind.default_quorum)
         for kind in kinds()
         if kind.default_quorum is not None
     }
@@ -280,6 +277,13 @@ def expert_rows(committee: Committee) -> tuple[KeyRow, ...]:
     """Return the experts with their keys."""
     return tuple(
         _key_row(each.id, "", each.public_key.raw, is_new=False) for each in committee.experts
+    )
+
+
+def owner_rows(committee: Committee) -> tuple[KeyRow, ...]:
+    """Return the owners of targets with their keys."""
+    return tuple(
+        _key_row(each.id, "", each.public_key.raw, is_new=False) for each in committee.owners
     )
 
 

@@ -9,7 +9,9 @@ from typing import Final
 
 from dragon.encoding import MAX_INTEGER, to_hex
 from dragon_explorer.index import Outage
+from dragon_explorer.maintenance import Window
 from dragon_explorer.sources import Sources
+from dragon_explorer.views.maintenance import in_words
 from dragon_explorer.views.public import MAX_PER_NODE, duration
 
 MAX_ENTRIES: Final = 50
@@ -17,7 +19,7 @@ MAX_ENTRIES: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class FeedEntry:
-    """One outage. Times are texts of RFC 3339."""
+    """One outage, or one announced maintenance. Times are texts of RFC 3339."""
 
     id: str  # a URN that never changes
     path: str  # of its page
@@ -38,29 +40,30 @@ class Feed:
 
 
 def feed(sources: Sources) -> Feed:
-    """Return the newest outages of all nodes."""
-    newest = sources.index.outages(MAX_INTEGER, MAX_ENTRIES)
-    found = [_entry(sources, each, each.node_id, f"/incidents/{each.position}") for each in newest]
+    """Return the newest outages of all nodes, and the newest announcements of maintenance."""
+    outages = sources.index.outages(MAX_INTEGER, MAX_ENTRIES)
+    found = [_entry(sources, each, each.node_id, f"/incidents/{each.position}") for each in outages]
+    for each in sources.maintenance.newest(MAX_INTEGER, MAX_ENTRIES):
+        found.append(_announcement(sources, each, each.node_id, f"/log/{each.position}"))
     return _feed(sources, sources.committee.name, found)
 
 
 def public_feed(sources: Sources) -> Feed:
-    """Return the newest outages of the public page's nodes, by the names that it shows."""
-    shown = sources.public
-    outages = [
-        (outage, node.name)
-        for node in shown.nodes
-        for outage in sources.index.outages_of(node.id, MAX_PER_NODE)
-    ]
-    outages.sort(key=lambda each: each[0].position, reverse=True)
-    entries = [_entry(sources, outage, name, "/") for outage, name in outages[:MAX_ENTRIES]]
+    """Return the same about the public page's nodes, by the names that it shows."""
+    shown, entries = sources.public, list[FeedEntry]()
+    for node in shown.nodes:
+        for outage in sources.index.outages_of(node.id, MAX_PER_NODE):
+            entries.append(_entry(sources, outage, node.name, "/"))
+        for window in sources.maintenance.of(node.id)[-MAX_PER_NODE:]:
+            entries.append(_announcement(sources, window, node.name, "/"))
     return _feed(sources, shown.title, entries)
 
 
 def _feed(sources: Sources, name: str, entries: Sequence[FeedEntry]) -> Feed:
-    updated = max((each.updated for each in entries), default=rfc3339(0))
+    newest = sorted(entries, key=lambda each: each.published, reverse=True)[:MAX_ENTRIES]
+    updated = max((each.updated for each in newest), default=rfc3339(0))
     id_ = f"urn:datadragon:{to_hex(sources.committee.network_id)}"
-    return Feed(id_, f"Incidents of {name}", updated, tuple(entries))
+    return Feed(id_, f"Incidents of {name}", updated, tuple(newest))
 
 
 def _entry(sources: Sources, outage: Outage, name: str, path: str) -> FeedEntry:
@@ -72,6 +75,9 @@ def _entry(sources: Sources, outage: Outage, name: str, path: str) -> FeedEntry:
         if outage.has_left:
             title += " until it left the committee"
             summary += " Then it left the committee; nothing says that it was up again."
+        announced = sources.maintenance.seconds(outage.node_id, begun, ended)
+        if words := in_words(announced, ended - begun, duration(announced)):
+            title += f", {words}"
     return FeedEntry(
         id=f"urn:datadragon:{to_hex(sources.committee.network_id)}:{outage.position}",
         path=path,
@@ -79,6 +85,18 @@ def _entry(sources: Sources, outage: Outage, name: str, path: str) -> FeedEntry:
         published=rfc3339(begun),
         updated=rfc3339(begun if ended is None else ended),
         summary=summary,
+    )
+
+
+def _announcement(sources: Sources, window: Window, name: str, path: str) -> FeedEntry:
+    begin, end = rfc3339(window.begin), rfc3339(window.end)
+    return FeedEntry(
+        id=f"urn:datadragon:{to_hex(sources.committee.network_id)}:{window.position}",
+        path=path,
+        title=f"Maintenance of {name} is announced: {duration(window.end - window.begin)}",
+        published=rfc3339(window.announced),
+        updated=rfc3339(window.announced),
+        summary=f"Announced from {begin} to {end}. It changes no status: downtime is certified.",
     )
 
 

@@ -10,6 +10,7 @@ from dragon_explorer.live import answers
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.health import FleetHealth, health
 from dragon_explorer.views.incidents import IncidentRow, incident_row
+from dragon_explorer.views.maintenance import MaintenanceRow, running
 from dragon_explorer.views.uptime import NodeStatus, Uptime, bar, status_of, uptimes
 
 SPARK_ROUNDS: Final = 30  # last rounds of the small chart of a node
@@ -26,6 +27,7 @@ class NodeRow:
     status: NodeStatus  # certified
     since: int | None  # Unix seconds
     position: int | None  # of the event that says so
+    maintenance: MaintenanceRow | None  # announced maintenance that runs. It changes no status
     uptimes: tuple[Uptime, ...]
     bar: str  # a letter for each of the last 90 days: see `LETTERS` in uptime.py
     latency_ms: int | None  # of the last answered probe of an aggregator. Uncertified
@@ -40,6 +42,7 @@ class Fleet:
     now: int  # Unix seconds
     nodes: tuple[NodeRow, ...]
     counts: Mapping[NodeStatus, int]  # nodes by status
+    in_maintenance: int  # nodes, whatever their status is
     open_incidents: tuple[IncidentRow, ...]  # newest first, at most `MAX_OPEN_SHOWN`
     health: FleetHealth
 
@@ -60,7 +63,8 @@ def fleet(sources: Sources, now: int) -> Fleet:
         now=now,
         nodes=rows,
         counts=counts,
-        open_incidents=tuple(incident_row(each, now) for each in newest),
+        in_maintenance=sum(each.maintenance is not None for each in rows),
+        open_incidents=tuple(incident_row(sources, each, now) for each in newest),
         health=health(sources, now),
     )
 
@@ -80,6 +84,7 @@ def node_row(
         status=status,
         since=since,
         position=last.position if last else None,
+        maintenance=running(sources, node_id, now),
         uptimes=uptimes(sources, node_id, now),
         bar=bar(sources, node_id, now),
         latency_ms=answered[-1] if answered else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -17,9 +17,11 @@ from dragon_explorer.history.store import Gathering as StoredGathering
 from dragon_explorer.index import Outage
 from dragon_explorer.live import answers
 from dragon_explorer.sources import Sources
+from dragon_explorer.views.maintenance import MaintenanceRow, maintenance_row
 from dragon_explorer.views.rounds import GatheringRow, SuspicionRow, gathering_row, suspicion_row
 
 PAGE_INCIDENTS: Final = 50
+MAX_WINDOWS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class IncidentRow:
     seconds: int  # until now while it lasts
     end_position: int | None  # of the event that ended it: `up`, or a handover
     has_left: bool  # it ended because the node left the committee; nothing says that it is up
+    seconds_maintenance: int  # of its seconds, those in announced maintenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class SeenRow:
 
     seen: str  # "up" or "down"
     reason: str  # "answered", or the fault
+    detail: str  # what differed from what was expected; empty: nothing is stated
     latency_ms: int
 
 
@@ -88,10 +92,11 @@ class Incident:
     log_root: str
     command: str  # verifies the download offline
     outage: IncidentRow | None  # the outage that this change begins or ends
+    maintenance: tuple[MaintenanceRow, ...]  # announced for some of it; at most `MAX_WINDOWS`
     gatherings: tuple[GatheredRow, ...]  # how every operator answered. Uncertified, if still kept
 
 
-def incident_row(outage: Outage, now: int) -> IncidentRow:
+def incident_row(sources: Sources, outage: Outage, now: int) -> IncidentRow:
     """Return an outage as a row."""
     end = now if outage.ended is None else outage.ended
     return IncidentRow(
@@ -102,13 +107,14 @@ def incident_row(outage: Outage, now: int) -> IncidentRow:
         max(0, end - outage.begun),
         outage.end_position,
         outage.has_left,
+        sources.maintenance.seconds(outage.node_id, outage.begun, end),
     )
 
 
 def incidents(sources: Sources, now: int, before: int, limit: int = PAGE_INCIDENTS) -> Incidents:
     """Return the incidents that begin before a position of the log."""
     found = sources.index.outages(before, limit + 1)
-    rows = tuple(incident_row(each, now) for each in found[:limit])
+    rows = tuple(incident_row(sources, each, now) for each in found[:limit])
     following = rows[-1].position if len(found) > limit else None
     return Incidents(now, sources.index.count, rows, following)
 
@@ -143,9 +149,17 @@ def incident(sources: Sources, now: int, position: int) -> Incident:
         log_size=proven.size,
         log_root=to_hex(proven.root),
         command=verify_command(sources, position),
-        outage=incident_row(outage, now) if outage else None,
+        outage=incident_row(sources, outage, now) if outage else None,
+        maintenance=tuple(_maintenance(sources, outage, now)) if outage else (),
         gatherings=tuple(_gatherings(kept)),
     )
+
+
+def _maintenance(sources: Sources, outage: Outage, now: int) -> Iterator[MaintenanceRow]:
+    """Yield the announced maintenance that an outage shares a second with."""
+    end = now if outage.ended is None else outage.ended
+    found = sources.maintenance.between(outage.node_id, outage.begun, end)
+    return (maintenance_row(each, now) for each in found[:MAX_WINDOWS])
 
 
 def proven_entry(sources: Sources, position: int) -> ProvenEntry:
@@ -184,6 +198,8 @@ def _gathered(aggregator: str, kept: answers.KeptGathering) -> GatheredRow:
         round=kept.round,
         begun_late_ms=kept.begun_late_ms,
         took_ms=kept.took_ms,
-        probes=tuple(SeenRow(each.seen, each.reason, each.latency_ms) for each in kept.probes),
+        probes=tuple(
+            SeenRow(each.seen, each.reason, each.detail, each.latency_ms) for each in kept.probes
+        ),
         suspicions=tuple(suspicion_row(each) for each in kept.suspicions),
     )

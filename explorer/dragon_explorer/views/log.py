@@ -9,7 +9,10 @@ from typing import Final, Literal
 from dragon.encoding import MAX_INTEGER, to_hex
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.handover import HandoverClaim
+from dragon.protocol.committee import Committee
+from dragon.protocol.event import Event
 from dragon.protocol.log_entry import LogEntry
+from dragon.protocol.single_signer import SingleSigned
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.epochs import HandoverFacts, handover_facts
 from dragon_explorer.views.health import FleetHealth, OperatorState, health, operator_states
@@ -140,14 +143,15 @@ def entry(sources: Sources, now: int, position: int) -> Entry:
     proven = proven_entry(sources, position)
     found = sources.log.entry(position)
     claim = found.event.claim
+    committee = sources.epochs.committee(found.event.committee_id)
     seated = claim.epoch if isinstance(claim, HandoverClaim) else None
     return Entry(
         now=now,
         entry=_row(found),
-        epoch=sources.epochs.committee(found.event.committee_id).epoch,
+        epoch=committee.epoch,
         handover=None if seated is None else handover_facts(sources, seated),
         seated=seated,
-        signers=tuple(found.event.signers),
+        signers=signers_of(found.event, committee),
         certificate=found.event.to_json(),
         ledger_time=found.ledger_time,
         leaf=to_hex(found.leaf_hash),
@@ -159,6 +163,13 @@ def entry(sources: Sources, now: int, position: int) -> Entry:
         next=position + 1 if position + 1 < proven.size else None,
         operators=tuple(operator_entry(each, position) for each in operator_states(sources, now)),
     )
+
+
+def signers_of(event: Event, committee: Committee) -> tuple[str, ...]:
+    """Return who signed an event. Args: `committee`, for which it was signed."""
+    if isinstance(event, SingleSigned):
+        return (event.signer_in(committee),)
+    return tuple(event.signers)
 
 
 def operator_entry(state: OperatorState, position: int) -> OperatorEntry:
@@ -187,6 +198,6 @@ def _row(found: LogEntry) -> EntryRow:
         kind=claim.KIND,
         sentence=kind_of(claim).sentence(claim),
         timestamp=getattr(claim, "timestamp", 0),
-        signers=len(found.event.signers),
+        signers=1 if isinstance(found.event, SingleSigned) else len(found.event.signers),
         ledger_index=found.ledger_index,
     )

@@ -8,8 +8,16 @@ from typing import Final
 from dragon_explorer.history.spans import Points, Span, span_for
 from dragon_explorer.history.store import RESPONSE
 from dragon_explorer.sources import Sources
+from dragon_explorer.views.checks import CheckRow, check_of
 from dragon_explorer.views.fleet import NodeRow, node_row, recent_latencies
 from dragon_explorer.views.incidents import IncidentRow, incident_row
+from dragon_explorer.views.maintenance import NodeMaintenance, node_maintenance
+from dragon_explorer.views.observations import (
+    CertificateRow,
+    Observation,
+    certificate,
+    observations,
+)
 from dragon_explorer.views.probes import RecentProbes, recent_probes
 from dragon_explorer.views.uptime import DayRow, days
 
@@ -18,17 +26,6 @@ MAX_CHART_OBSERVERS: Final = 9
 MAX_CHART_POINTS: Final = 400  # of one observer; finer sums are put together
 CHART_PERIODS: Final = {"1h": 3600, "24h": 86_400, "30d": 30 * 86_400, "90d": 90 * 86_400}
 DEFAULT_CHART: Final = "24h"
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """The last probe of a node by one observer. Uncertified."""
-
-    observer: str  # an operator or an aggregator
-    seen: str  # "up" or "down"
-    reason: str  # "answered", or the fault
-    at: int  # Unix seconds
-    latency_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +58,12 @@ class Node:
     left_epoch: int | None  # of the first committee that lists it no more; None: it is listed
     left: int | None  # Unix seconds, the seat of that committee
     node: NodeRow
+    check: CheckRow | None  # what counts as up; None: an operator, or a node that has left
+    certificate: CertificateRow | None  # of a `tls` target. Uncertified
+    maintenance: NodeMaintenance
     days: tuple[DayRow, ...]  # of the bar, oldest first
     incidents: tuple[IncidentRow, ...]  # newest first
-    observations: tuple[Observation, ...]
+    observations: tuple[Observation, ...]  # uncertified
     recent: RecentProbes  # uncertified
     chart: Chart
 
@@ -79,35 +79,18 @@ def node(sources: Sources, now: int, node_id: str, period: str = DEFAULT_CHART) 
         left_epoch=known.left_epoch,
         left=known.left,
         node=node_row(sources, node_id, now, latencies),
+        check=check_of(sources.committee, node_id),
+        certificate=certificate(sources, node_id, now),
+        maintenance=node_maintenance(sources, node_id, now),
         days=days(sources, node_id, now),
         incidents=tuple(
-            incident_row(each, now) for each in sources.index.outages_of(node_id, MAX_INCIDENTS)
+            incident_row(sources, each, now)
+            for each in sources.index.outages_of(node_id, MAX_INCIDENTS)
         ),
-        observations=tuple(_observations(sources, node_id)),
+        observations=tuple(observations(sources, node_id)),
         recent=recent_probes(sources, now, node_id),
         chart=chart(sources, now, node_id, period),
     )
-
-
-def _observations(sources: Sources, node_id: str) -> list[Observation]:
-    found = []
-    for report in sources.board.aggregators():
-        for round_ in reversed(report.rounds.value or ()):
-            if (probe := round_.by_node.get(node_id)) is not None:
-                found.append(
-                    Observation(
-                        report.name, probe.seen, probe.reason, round_.start, probe.latency_ms
-                    )
-                )
-                break
-    for operator in sources.board.operators():
-        said = (operator.nodes.value or {}).get(node_id)
-        if said is not None and said.seen is not None and operator.name != node_id:
-            seen = said.seen
-            found.append(
-                Observation(operator.name, seen.status, seen.reason, seen.at, seen.latency_ms)
-            )
-    return found
 
 
 def chart(sources: Sources, now: int, node_id: str, period: str) -> Chart:

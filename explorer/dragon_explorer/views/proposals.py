@@ -14,7 +14,7 @@ from typing import Final, Literal
 from dragon.encoding import from_hex, to_hex
 from dragon.errors import InvalidCommittee
 from dragon.protocol.committee import Committee, Operator, byzantine_faults, short_id
-from dragon.protocol.differences import differences
+from dragon.protocol.differences import allows_private, differences
 from dragon.protocol.handover import newcomers
 from dragon.protocol.succession import check_successor
 from dragon_explorer.sources import Sources
@@ -33,6 +33,7 @@ class DifferenceRow:
     before: str
     after: str
     sentence: str
+    opens_private: bool  # whether it allows private addresses for a target
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,13 @@ def sentence(approved: int, needed: int, short: str) -> str:
 def difference_rows(before: Committee, after: Committee) -> tuple[DifferenceRow, ...]:
     """Return all differences between two committees."""
     return tuple(
-        DifferenceRow(each.what, each.before, each.after, each.sentence)
+        DifferenceRow(
+            each.what,
+            each.before,
+            each.after,
+            each.sentence,
+            allows_private(each),
+        )
         for each in differences(before, after)
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from dragon.probing.probe_result import NO_EVIDENCE
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import Rounds as RoundsRule
 from dragon_explorer.epochs import Epoch
@@ -71,7 +72,9 @@ class ProbeRow:
     """A probe that was not answered."""
 
     node_id: str
+    seen: str  # "down", or "unknown" if it says nothing about the node
     reason: str
+    detail: str  # what differed from what was expected; empty: nothing is stated
     latency_ms: int
 
 
@@ -238,7 +241,13 @@ def _round(aggregator: str, each: answers.Round, epoch: Epoch, now: int) -> Roun
         slowest_node=slowest.node_id if slowest else None,
         slowest_ms=slowest.latency_ms if slowest else None,
         failed=tuple(
-            ProbeRow(probe.node_id, probe.reason, probe.latency_ms)
+            ProbeRow(
+                probe.node_id,
+                "unknown" if probe.reason in NO_EVIDENCE else "down",
+                probe.reason,
+                probe.detail,
+                probe.latency_ms,
+            )
             for probe in failed[:MAX_FAILED_SHOWN]
         ),
         suspicions=tuple(suspicion_row(said) for said in each.suspicions[:MAX_SUSPICIONS_SHOWN]),

@@ -8,13 +8,18 @@ from typing import Final, Literal
 
 from dragon.protocol.claims.status import Status
 from dragon_explorer.certainty import doubt
-from dragon_explorer.index import DAY_SECONDS, DOWN, UNKNOWN, UP
+from dragon_explorer.index import DAY_SECONDS, DOWN, MAINTENANCE, UNKNOWN, UP
 from dragon_explorer.sources import Sources
 
 BAR_DAYS: Final = 90
 PERIODS: Final = (("24h", DAY_SECONDS), ("30d", 30 * DAY_SECONDS), ("90d", 90 * DAY_SECONDS))
 NodeStatus = Literal["up", "down", "unknown"]
-LETTERS: Final[Mapping[str, NodeStatus]] = {UP: "up", DOWN: "down", UNKNOWN: "unknown"}
+LETTERS: Final[Mapping[str, NodeStatus]] = {
+    UP: "up",
+    DOWN: "down",
+    MAINTENANCE: "down",  # maintenance is never up
+    UNKNOWN: "unknown",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Uptime:
     period: str  # "24h", "30d" or "90d"
     seconds_up: int
     seconds_down: int
+    seconds_maintenance: int  # of those down, the seconds in announced maintenance
     seconds_unknown: int
     ppm: int | None  # parts per million, rounded down; None: nothing is known
 
@@ -40,7 +46,9 @@ class DayRow:
     begin: int  # Unix seconds
     status: NodeStatus
     seconds_down: int
+    seconds_maintenance: int  # of those down, the seconds in announced maintenance
     seconds_unknown: int
+    seconds_announced: int  # of the day, whatever the status was then
 
 
 def uptimes(sources: Sources, node_id: str, now: int) -> tuple[Uptime, ...]:
@@ -54,7 +62,9 @@ def _uptime(sources: Sources, node_id: str, now: int, name: str, seconds: int) -
     up = seconds - totals.seconds_down - totals.seconds_unknown
     known = up + totals.seconds_down
     ppm = 1_000_000 * up // known if known else None
-    return Uptime(name, up, totals.seconds_down, totals.seconds_unknown, ppm)
+    return Uptime(
+        name, up, totals.seconds_down, totals.seconds_maintenance, totals.seconds_unknown, ppm
+    )
 
 
 def bar(sources: Sources, node_id: str, now: int) -> str:
@@ -68,7 +78,14 @@ def bar(sources: Sources, node_id: str, now: int) -> str:
 def days(sources: Sources, node_id: str, now: int) -> tuple[DayRow, ...]:
     """Return the last `BAR_DAYS` UTC days of a node, oldest first."""
     return tuple(
-        DayRow(each.begin, LETTERS[each.letter], each.down, each.unknown)
+        DayRow(
+            each.begin,
+            LETTERS[each.letter],
+            each.down,
+            each.maintenance,
+            each.unknown,
+            sources.maintenance.seconds(node_id, each.begin, each.begin + DAY_SECONDS),
+        )
         for each in sources.index.days(node_id, now, BAR_DAYS)
     )
 

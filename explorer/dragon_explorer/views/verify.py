@@ -11,12 +11,14 @@ from dragon.errors import DragonError, InvalidEncoding, WrongCommittee
 from dragon.log.store import Log
 from dragon.protocol import merkle
 from dragon.protocol.claims.base import kind_of
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover, decode_mark
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import ProvenEntry
+from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
 from dragon.protocol.streams.receipt_verification import (
     Outcome,
@@ -32,7 +34,7 @@ from dragon_explorer.views.incidents import trust_file
 MAX_VERIFY_BYTES: Final = MAX_RECEIPT_BYTES
 LineOutcome = Literal["holds", "refused", "absent"]
 Verdict = Literal["verified", "incomplete", "refused"]
-What = Literal["receipt", "event", "certificate", "endorsement", "unknown"]
+What = Literal["receipt", "event", "certificate", "endorsement", "announcement", "unknown"]
 LINE_OUTCOMES: Final[Mapping[Outcome, LineOutcome]] = {
     Outcome.HOLDS: "holds",
     Outcome.REFUSED: "refused",
@@ -97,6 +99,7 @@ def verification(raw: bytes, sources: Sources) -> Verification:
         "receipt": lambda: _receipt(raw, trust),
         "event": lambda: _event(value, trust, log),
         "endorsement": lambda: _signed(value, trust, log),
+        "announcement": lambda: _signed(value, trust, log),
         "certificate": lambda: _signed(value, trust, log),
     }
     if what not in checks:
@@ -119,6 +122,8 @@ def _what(value: Json) -> What:
         return "event"
     if "aggregated_signature" in members:
         return "certificate"
+    if members.get("kind") == MaintenanceClaim.KIND:
+        return "announcement"
     return "endorsement" if "expert" in members else "unknown"
 
 
@@ -164,7 +169,7 @@ def _event(value: Json, trust: Trust, log: Log) -> Verification:
 
 def _signed(value: Json, trust: Trust, log: Log) -> Verification:
     found = _decoded(value)
-    what: What = "endorsement" if isinstance(found, Endorsement) else "certificate"
+    what = _name(found)
     lines = [_line("signatures", lambda: _check_signatures(found, trust))]
     if _is_superseded(found, trust):
         lines.append(_line("committee", lambda: _check_logged(found, log)))
@@ -172,8 +177,16 @@ def _signed(value: Json, trust: Trust, log: Log) -> Verification:
 
 
 def _decoded(value: Json) -> Event:
-    is_certificate = isinstance(value, dict) and "aggregated_signature" in value
-    return decode_mark(value) if is_certificate else Endorsement.from_json(value)
+    if isinstance(value, dict) and "aggregated_signature" in value:
+        return decode_mark(value)
+    is_announcement = isinstance(value, dict) and value.get("kind") == MaintenanceClaim.KIND
+    return Maintenance.from_json(value) if is_announcement else Endorsement.from_json(value)
+
+
+def _name(event: Event) -> What:
+    if isinstance(event, Endorsement):
+        return "endorsement"
+    return "announcement" if isinstance(event, Maintenance) else "certificate"
 
 
 def _is_superseded(event: Event, trust: Trust) -> bool:
@@ -207,6 +220,8 @@ def _check_signatures(event: Event, trust: Trust) -> tuple[LineOutcome, str]:
     event.verify(committee)
     if isinstance(event, Endorsement):
         return "holds", f"signed by the expert {event.claim.expert}"
+    if isinstance(event, Maintenance):
+        return "holds", f"signed by {event.signer_in(committee)}, who may announce it"
     if isinstance(event, Handover):
         event.verify_acceptance(committee, trust.lineage.named(event.claim.next))
     signers = ", ".join(event.signers)

@@ -61,7 +61,7 @@ def _add_attestations(routes: Routes, components: Components, attested: Counter)
         "/attestations",
         request_body=routes.request_body(
             *(schemas.Status, schemas.Checkpoint, schemas.Downtime, schemas.Window),
-            *(schemas.Handover, schemas.Acceptance),
+            *(schemas.Handover, schemas.Acceptance, schemas.Period),
         ),
         responses={
             **responses(schemas.Attestation, *BODY_ERRORS, AttestationRefused),

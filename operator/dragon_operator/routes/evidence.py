@@ -15,11 +15,11 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import page
 from dragon.node.parameters import Query, integer
+from dragon.node.routes.nodes import NodePath
 from dragon.protocol.claims.status import Transition
 from dragon.protocol.history import History
 from dragon_operator.components import Components
 from dragon_operator.evidence_store import StoredRecord
-from dragon_operator.routes.nodes import NodePath
 
 MAX_EVIDENCE_PAGE: Final = 200  # records of one answer
 _ERRORS: Final = (*PAGING_ERRORS, errors.InvalidId, errors.MissingMember)

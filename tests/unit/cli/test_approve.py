@@ -16,8 +16,9 @@ from committees import Members, secret
 from dragon.encoding import to_hex
 from dragon.log.cursor import Alarm, store_alarm
 from dragon.log.schema import LOG_SCHEMA
-from dragon.protocol.committee import Sequencer, short_id
+from dragon.protocol.committee import Sequencer, Target, short_id
 from dragon.protocol.member import Member, Role
+from dragon.protocol.target_checks import HttpCheck
 from dragon.storage.database import Database
 from dragon_cli.fleet.layout import Home
 from dragon_cli.main import main
@@ -74,7 +75,9 @@ def approval(home: Home, name: str) -> Approval | None:
     return Approval.load(path.read_bytes()) if path.exists() else None
 
 
-def approve(run: Run, home: Home, file: Path, *options: object, members: Members = NEW) -> object:
+def approve(
+    run: Run, home: Home, file: Path, *options: object, members: Members = NEW
+) -> tuple[int, str, str]:
     chosen = options or ("--operator", "operator_1")
     return run("approve", file, "--home", home.path, "--yes", committee_id(members), *chosen)
 
@@ -93,6 +96,29 @@ def test_the_approval_is_written_beside_the_log(run: Run, home: Home, file: Path
     assert "handover     3 of 4 (byzantine) → 4 of 5 (byzantine)" in out
     assert short_id(NEW.committee.id) in out
     assert "when 3 of 4 operators have approved it" in out
+
+
+def test_the_owner_sees_private_networks_and_hosts_of_redirects(
+    run: Run, home: Home, tmp_path: Path
+) -> None:
+    targets = (
+        Target("inside", "http://10.0.0.5:80", private_addresses=True),
+        Target("site", "http://site.example", HttpCheck(redirect_hosts=("www.site.example",))),
+    )
+    members = successor(OLD, None, targets=targets)
+    file = written(tmp_path, members)
+
+    told = approve(run, home, file, "--operator", "operator_1", "--json", members=members)
+    shown = approve(run, home, file, "--operator", "operator_2", members=members)
+
+    found = json.loads(told[1])
+    assert found["private"] == ["inside at http://10.0.0.5:80"]
+    assert found["redirect_hosts"] == ["www.site.example"]
+    assert (
+        "own private networks for these targets:\n  inside at http://10.0.0.5:80  (new)" in shown[1]
+    )
+    assert "redirects to these hosts:\n  www.site.example  (new)\n" in shown[1]
+    assert "target inside joins: http://10.0.0.5:80, http GET, status 200-299" in shown[1]
 
 
 def test_all_operators_of_a_home_approve(run: Run, home: Home, file: Path) -> None:

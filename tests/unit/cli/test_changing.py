@@ -16,10 +16,12 @@ from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Target
 from dragon.protocol.founding import Change
 from dragon.protocol.member import Member, Role
+from dragon_cli.commands.target import add
 from dragon_cli.errors import ApprovedAnother, KeysElsewhere, LogNotCurrent
 from dragon_cli.fleet.changing import Changer, Clock
 from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import hint_for
+from dragon_cli.main import main
 from dragon_cli.trust import held
 from dragon_operator.approvals import Approval, approval_path
 from epochs import successor
@@ -165,6 +167,34 @@ def test_the_wait_ends_and_the_approval_stays(world: HomeWorld) -> None:
     world.resume("aggregator_0")
     world.run(3)
     assert world.components("operator_1").log.committee.epoch == 1
+
+
+def test_target_add_replaces_a_known_target_and_prints_what_changes(
+    world: HomeWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(add, "Changer", lambda *_: changer(world))
+
+    def run(*options: str) -> tuple[int, str, str]:
+        command = ["target", "add", "site", "http://site:80", *options]
+        with pytest.raises(SystemExit) as done:
+            main([*command, "--home", str(world.home.path)])
+        out, err = capsys.readouterr()
+        return int(done.value.code or 0), out, err
+
+    first = run("--contains", "up", "--private")
+    again = run("--contains", "up", "--private")
+    second = run("--status", "200-399", "--private", "--owner", "operator_2")
+
+    assert (first[0], again[0], second[0]) == (0, 1, 0)
+    assert 'target site joins: http://site:80, http GET, status 200-299, contains "up"' in first[1]
+    assert "PRIVATE ADDRESSES ALLOWED" in first[1]
+    assert "holds_already: The committee lists the target site at http://site:80" in again[2]
+    assert second[1].splitlines()[:3] == [
+        "target site, status: 200-299 → 200-399",
+        'target site, contains: "up" → none',
+        "target site, owner: none → operator_2",
+    ]
+    assert world.home.committee().speaker("site") == "operator_2"
 
 
 def test_an_operator_without_a_seat_takes_part_in_nothing(world: HomeWorld) -> None:

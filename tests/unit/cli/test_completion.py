@@ -61,19 +61,23 @@ def test_commands_and_options_are_completed() -> None:
         "evidence",
         "lineage",
         "log",
+        "period",
         "receipt",
+        "report",
     ]
     assert "--format" in completions("dragon report --f", 2)
     assert completions("dragon report --format h", 3) == ["html"]
     assert "check" in completions("dragon stream ch", 2)
     assert completions("dragon committee a", 2) == ["approve", "assemble"]
-    assert completions("dragon target ", 2) == ["add", "remove"]
+    assert completions("dragon target ", 2) == ["add", "list", "remove", "try"]
 
 
 # Values, in this process: starting the program takes half a second
 
 COMMITTEE = {
     "operators": [{"id": "operator_1"}, {"id": "operator_2"}, {"id": "$(reboot)"}],
+    "experts": [{"id": "expert_1"}],
+    "owners": [{"id": "shop"}],
     "targets": [{"id": "website"}],
     "aggregators": [{"rank": 0}, {"rank": 1}],
 }
@@ -121,6 +125,10 @@ def values(words: str, incomplete: str = "") -> list[str]:
         ("verify receipt --committee {}/committee.json --stream", "0xab", [ID]),
         ("alerts test --home {} --route", "", ["team"]),
         ("target remove --home {}", "", ["website"]),
+        ("target try --home {}", "", ["website"]),
+        ("target add --home {} --owner", "", ["operator_1", "operator_2", "expert_1", "shop"]),
+        ("maintenance add --home {}", "", ["operator_1", "operator_2", "website"]),
+        ("maintenance list --home {}", "w", ["website"]),
         ("committee approve x --home {} --operator", "", ["operator_1", "operator_2"]),
         ("committee withdraw --home {} --operator", "operator_2", ["operator_2"]),
     ],

@@ -42,7 +42,7 @@ LEAVES = {
 
 def test_every_command_has_a_module_of_its_name() -> None:
     folder = Path(dragon_cli.commands.__path__[0])
-    modules = {path.stem for path in folder.iterdir()} - {"__init__", "__pycache__"}
+    modules = {path.stem.removesuffix("_") for path in folder.iterdir() if path.stem[:2] != "__"}
 
     assert set(dragon.list_commands(CONTEXTS["dragon"])) == modules
     assert {"init", "up", "verify", "ziggy"} <= modules

@@ -103,6 +103,7 @@ def test_help_and_version_end_with_0(dragon: Run) -> None:
         ["up", "--seconds", "0"],
         ["verify", "certificate"],
         ["verify", "downtime"],
+        ["verify", "period"],
         ["status", "--watch", "--every", "0"],
         ["status", "--every", "2"],
         ["rounds", "--limit", "0"],
@@ -132,6 +133,7 @@ def test_wrong_usage_ends_with_2_and_prints_the_usage(dragon: Run, arguments: li
         ["rounds"],
         ["logs"],
         ["downtime", OPERATOR, "--from", "0", "--to", "1"],
+        ["period", "0", "1"],
         ["serve", "operator", "--id", "operator_1"],
         ["serve", "aggregator"],
     ],
@@ -360,7 +362,7 @@ def test_the_state_of_an_operator_that_is_not_ready_is_read() -> None:
     seen = view(readyz=text('{"reasons": ["ledger: not read"]}', "503 Busy"))
 
     assert (seen.size, seen.reasons) == (7, ("ledger: not read",))
-    assert "ledger: not read" in printed(status_table(COMMITTEE, [seen]))
+    assert "ledger: not read" in printed(status_table(COMMITTEE, [seen], 0))
 
 
 ODD = [
@@ -390,13 +392,13 @@ ODD = [
 def test_malformed_answers_do_not_break_the_status_table(page: str, body: str) -> None:
     seen = view(**{page: text(body)})
 
-    assert OPERATOR in printed(status_table(COMMITTEE, [seen]))
+    assert OPERATOR in printed(status_table(COMMITTEE, [seen], 0))
 
 
 def test_the_status_table_shows_errors() -> None:
     seen = view(checkpoint=text('{"detail": "[/red] \\\\"}', "500 No"))
 
-    assert "answered 500: [/red]" in printed(status_table(COMMITTEE, [seen]))
+    assert "answered 500: [/red]" in printed(status_table(COMMITTEE, [seen], 0))
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_64_operators_fit_80_columns() -> None:
     seen[5] = replace(seen[5], error="no answer in time")
     seen[6] = replace(seen[6], nodes={}, reasons=("ledger: 12 batches behind",))
 
-    lines = printed(status_table(committee, seen))
+    lines = printed(status_table(committee, seen, 0))
 
     assert max(map(len, lines[: lines.index("exceptions:")])) <= 80
     assert len(lines) < 64 + 12
@@ -59,7 +59,7 @@ def test_64_operators_fit_80_columns() -> None:
 
 
 def test_agreement_needs_no_further_line() -> None:
-    assert [line.strip() for line in printed(status_table(SMALL, views(SMALL)))][-1] == (
+    assert [line.strip() for line in printed(status_table(SMALL, views(SMALL), 0))][-1] == (
         f"log: 7 entries, root 0x{'ab' * 8}…"
     )
 
@@ -71,7 +71,7 @@ def test_exceptions_are_listed_below_by_operator() -> None:
     seen[2] = replace(seen[2], error="no answer: the connection was refused")
     seen[3] = replace(seen[3], root="0x" + "cd" * 32, reasons=("silent: \x1b[2J",))
 
-    lines = printed(status_table(SMALL, seen), 200)
+    lines = printed(status_table(SMALL, seen, 0), 200)
 
     assert lines[lines.index("exceptions:") + 1 :] == [
         "  operator_2: its log has 2 entries fewer",
@@ -86,7 +86,7 @@ def test_exceptions_are_listed_below_by_operator() -> None:
 def test_one_reason_of_many_operators_is_one_line() -> None:
     seen = views(SMALL, reasons=(LATE,))
 
-    lines = printed(status_table(SMALL, seen), 200)
+    lines = printed(status_table(SMALL, seen, 0), 200)
 
     assert lines[-1] == f"  operator_1, operator_2, operator_3, operator_4: {LATE}"
 

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from alerting import PaperFleet, config
+from alerting import WARN_DAYS, PaperFleet, config
 from dragon.encoding import to_hex
 from dragon.net import tls
 from dragon.node.readiness import WORDS
 from dragon.protocol import event
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.window import WINDOW_SETS, InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import short_id
 from dragon.protocol.refusal import RefusalReason
@@ -117,6 +118,32 @@ def test_flapping(make: Make) -> None:
     fleet.pass_time(10)
 
     assert fleet.receiver.types == ["flapping.begun", "flapping.resolved"]
+
+
+def test_maintenance_announced(make: Make) -> None:
+    """It has no end."""
+    on = Condition.MAINTENANCE_ANNOUNCED
+    fleet = make(on, nodes=("target_2", "operator_*"))
+    fleet.announce("target_2", 3600, 7200)
+    fleet.announce("target_3", 3600, 7200)
+    lasts(fleet, on, subject="target_2", text="Certified.")
+    fleet.pass_time(90_000, step=3000)
+
+    assert fleet.receiver.titles == ["Maintenance is announced: target_2"]
+    [incident] = fleet.receiver.incidents()
+    signed = event.decode(incident["event"])
+    signed.verify(fleet.committee)
+    assert isinstance(signed.claim, MaintenanceClaim)
+    assert (signed.claim.node_id, incident["seconds"]) == ("target_2", 0)
+
+
+def test_the_first_start_tells_no_old_announcement(tmp_path: Path) -> None:
+    with PaperFleet(tmp_path, config(Condition.MAINTENANCE_ANNOUNCED)) as fleet:
+        fleet.up("target_1")
+        fleet.announce("target_1", 3600, 7200)
+        fleet.pass_time(10)
+
+        assert fleet.receiver.types == []
 
 
 STREAM = bytes(range(32))
@@ -364,6 +391,21 @@ def test_tls_certificate_is_about_to_expire(make: Make) -> None:
     lasts(fleet, Condition.TLS, subject="operator_2", text=text)
     fleet.expires["operator_2"] += 90 * 86_400
     ends(fleet, Condition.TLS)
+
+
+def test_target_certificate(make: Make) -> None:
+    """One operator may lie, so two have to say it."""
+    on = Condition.TARGET_CERTIFICATE
+    fleet = make(on)
+    soon, late = (int(fleet.now) + days * 86_400 for days in (WARN_DAYS, WARN_DAYS + 90))
+    fleet.seen_ends = {"operator_1": soon, "operator_2": late, "operator_3": late}
+    fleet.pass_time(200, step=5)
+    assert fleet.receiver.types == []
+    fleet.seen_ends["operator_2"] = soon + 10
+    text = "The TLS certificate of target_4 ends at "
+    lasts(fleet, on, subject="target_4", text=text)
+    fleet.seen_ends = dict.fromkeys(fleet.seen_ends, late)
+    ends(fleet, on)
 
 
 def test_disk_of_the_explorer_is_full(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_the_example_has_no_mistake(tmp_path: Path) -> None:
 
     assert [each for each in found if "not installed" not in each] == []
     assert {rule.name for rule in made.rules} == {
-        *("nodes", "certification", "committee", "streams", "upkeep")
+        *("nodes", "notices", "certification", "committee", "streams", "upkeep")
     }
     assert set().union(*(rule.conditions for rule in made.rules)) == set(Condition)
     assert made.routes["team"].target == "https://example.org"
@@ -75,6 +75,11 @@ def test_the_example_has_no_mistake(tmp_path: Path) -> None:
         (ROUTE + RULE + 'remind = "5 hours"\n', "`rules[1].remind` must be a duration such as"),
         (ROUTE + RULE + 'remind = "1s"\n', "from 60 to 604800 seconds"),
         (ROUTE + RULE + "resolved = 1\n", "`rules[1].resolved` must be true or false"),
+        (ROUTE + RULE + "hold_during_maintenance = 1\n", "must be true or false"),
+        (
+            ROUTE + RULE.replace("node_down", "disk") + "hold_during_maintenance = true\n",
+            "`rules[1].hold_during_maintenance` holds nothing back: none of node_down, flapping,",
+        ),
         (ROUTE + RULE + RULE, "`rules` has two rules with the name 'nodes'"),
         (ROUTE + RULE.replace("node_down", "up"), "`rules[1].on` has 'up'; expected one of node_"),
         (ROUTE + RULE.replace('["node_down"]', "[]"), "`rules[1].on` is missing or empty"),

@@ -411,9 +411,10 @@ def test_the_ledgers_time_is_part_of_no_rule(copy: Path, time: str) -> None:
     assert audit(copy, COMMITTEE) == before
 
 
-def test_a_log_of_the_old_format_is_refused_in_one_sentence(copy: Path) -> None:
+@pytest.mark.parametrize("version", ["log_0003", "log_0006"])
+def test_a_log_of_the_old_format_is_refused_in_one_sentence(copy: Path, version: str) -> None:
     """It signed other bytes, so it cannot be continued."""
-    change(copy, "UPDATE schema_log SET version_num = 'log_0003'")
+    change(copy, f"UPDATE schema_log SET version_num = '{version}'")
 
     for use in (
         lambda: audit(copy, COMMITTEE),
@@ -430,6 +431,7 @@ def test_an_empty_log_of_the_old_format_is_upgraded(tmp_path: Path) -> None:
     change(
         path,
         "DROP TABLE archived",
+        "DROP TABLE maintenance",
         "DROP TABLE committees",
         "DROP TABLE committee_files",
         "DROP TABLE cursor",
@@ -437,6 +439,24 @@ def test_an_empty_log_of_the_old_format_is_upgraded(tmp_path: Path) -> None:
         "chaining_hash TEXT, proof_index INTEGER, proof_time INTEGER)",
         f"INSERT INTO cursor VALUES (1, '{to_hex(COMMITTEE.id)}', 7, 'ab', 7, 1732522000)",
         "UPDATE schema_log SET version_num = 'log_0003'",
+    )
+
+    database = Database(path, LOG_SCHEMA)
+
+    assert Log(database, COMMITTEE).position == Position()
+    database.close()
+
+
+def test_an_empty_log_with_a_committee_of_the_old_format_is_upgraded(tmp_path: Path) -> None:
+    """The file of its committee lacks members, so that it has another id."""
+    path = tmp_path / "operator.db"
+    Database(path, LOG_SCHEMA).close()
+    change(
+        path,
+        "DROP TABLE maintenance",
+        f"INSERT INTO cursor VALUES (1, '{to_hex(bytes(32))}', 7, 'ab')",
+        f"INSERT INTO committees VALUES (0, '{to_hex(bytes(32))}', '{{}}', NULL)",
+        "UPDATE schema_log SET version_num = 'log_0006'",
     )
 
     database = Database(path, LOG_SCHEMA)

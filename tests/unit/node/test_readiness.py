@@ -110,6 +110,6 @@ def test_the_status_table_says_how_far_behind_an_operator_is() -> None:
     console = Console(width=160)
 
     with console.capture() as capture:
-        console.print(status_table(COMMITTEE, views))
+        console.print(status_table(COMMITTEE, views, 0))
 
     assert "1250 batches behind" in capture.get()

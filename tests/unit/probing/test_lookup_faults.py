@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from committees import make_members
+from committees import make_members, secret
 from dragon.probing.lookup_faults import (
     MAX_CONTROL_NAMES,
     control_names,
@@ -16,6 +16,7 @@ from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Target
 from dragon.protocol.state import History, State, Transition
+from dragon.protocol.target_checks import HeartbeatCheck, TcpCheck
 
 PUBLIC = [Target(f"site_{number}", f"https://site{number}.example/") for number in (1, 2, 3)]
 PLAIN = Target("web", "http://web:80/")
@@ -162,3 +163,42 @@ def test_few_nodes_are_probed_as_a_control() -> None:
     names = control_names(made, "site_1", results(made, site_1="no_such_name")["site_1"])
 
     assert len(names) == MAX_CONTROL_NAMES
+
+
+@pytest.mark.parametrize("url", ["tcp://db.example:5432", "tls://db.example:465"])
+def test_names_of_ports_are_names_like_those_of_websites(url: str) -> None:
+    port = Target("port", url, TcpCheck())
+    gone = {"port": "no_such_name", "site_1": "no_such_name"}
+
+    assert at_fault(committee(port, *PUBLIC), "port", port="dns")
+    assert not at_fault(committee(port, *PUBLIC), "port", port="no_such_name")
+    assert at_fault(committee(port, PUBLIC[0]), "port", **gone)
+    assert control_names(committee(port, PUBLIC[0]), "port", failed("port")) == ["site_1"]
+
+
+def test_a_target_with_heartbeats_has_no_name_and_proves_nothing() -> None:
+    key = secret("machine")
+    machine = Target("machine", "", HeartbeatCheck(key.public_key(), key.prove_possession(), 60))
+    made = committee(machine, PLAIN)
+    gone = dict.fromkeys([*made.keys, "web"], "dns")
+
+    assert at_fault(made, "web", **gone)
+    assert "machine" not in control_names(made, "web", failed("web"))
+    assert control_names(made, "machine", failed("machine", "no_beat")) == []
+
+
+@pytest.mark.parametrize("reason", ["looking", "not_listed"])
+def test_a_node_that_was_not_looked_at_proves_nothing(reason: str) -> None:
+    gone = dict.fromkeys(("site_1", "site_2"), "no_such_name")
+
+    assert at_fault(committee(*PUBLIC), "site_1", **gone, site_3=reason)
+
+
+def test_a_private_address_shows_that_a_name_was_resolved() -> None:
+    gone = dict.fromkeys(("site_1", "site_2"), "no_such_name")
+
+    assert not at_fault(committee(*PUBLIC), "site_1", **gone, site_3="private_address")
+
+
+def failed(node_id: str, reason: str = "no_such_name") -> ProbeResult:
+    return ProbeResult(node_id, Status.DOWN, reason, 0.0, 0.0, 0, None)

@@ -22,8 +22,9 @@ from dragon.net.target_network import SocketNetwork
 from dragon.probing.probe_result import ProbeResult
 from dragon.probing.prober import RESULT_TTL_SECONDS, Prober
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Target
 from dragon.protocol.messages import StatusAnswer
+from dragon.protocol.target_checks import HttpCheck
 from simulation import Clock, SimulatedExecutor
 from wsgi import WsgiAdapter, WsgiApp
 
@@ -388,7 +389,7 @@ class Gate:
 @pytest.fixture
 def threaded_network() -> Iterator[Network]:
     """Real threads, and rounds of two seconds: a probe has 0.4 s."""
-    network = Network(make_members(round_seconds=2), threads=8)
+    network = Network(make_members(targets=1, round_seconds=2), threads=8)
     yield network
     network.prober.close()
     network.executor.shutdown()
@@ -479,3 +480,110 @@ def test_an_answer_counts_with_any_of_the_keys_that_an_operator_may_have(network
     )
     assert both.probe([NODE])[NODE].reason == "answered"
     assert other.probe([NODE])[NODE].reason == "bad_signature"
+
+
+# Slow targets: with more time than an operator
+
+
+SLOW = replace(
+    MEMBERS,
+    committee=replace(
+        MEMBERS.committee,
+        targets=(Target(TARGET, "http://target-1:80", HttpCheck(timeout_ms=2500)),),
+    ),
+)
+
+
+@pytest.fixture
+def slow_network() -> Network:
+    """The target takes 2.4 s to answer, and probes of operators have 1 s."""
+    made = Network(SLOW)
+    made.put(TARGET, hanging(made, 2.4))
+    return made
+
+
+def test_nobody_waits_for_a_slow_target_longer_than_for_other_nodes(
+    slow_network: Network,
+) -> None:
+    results = slow_network.prober.probe(SLOW.committee.urls)
+
+    assert slow_network.clock.now == SLOW.committee.rounds.probe_deadline_seconds
+    assert (results[TARGET].reason, results[TARGET].is_evidence) == ("looking", False)
+    assert {results[each].reason for each in SLOW.committee.keys} == {"answered"}
+    assert slow_network.prober.latest(TARGET) is None
+
+
+def test_the_look_at_a_slow_target_goes_on_and_counts_in_the_next_round(
+    slow_network: Network,
+) -> None:
+    first = slow_network.probe(TARGET)
+    slow_network.clock.now = 5.0
+    seen = slow_network.probe(TARGET, max_age=0)
+
+    assert first.reason == "looking"
+    assert (seen.reason, seen.begun, seen.latency_ms) == ("answered", 0.0, 2400)
+    assert slow_network.calls(TARGET) == 2, "the next look is running"
+
+
+def test_a_slow_target_has_at_most_one_look_at_a_time(slow_network: Network) -> None:
+    for _ in range(3):
+        slow_network.clock.now = 0.5
+        slow_network.probe(TARGET, max_age=-1)
+
+    assert slow_network.calls(TARGET) == 1
+
+
+def test_a_look_of_a_service_that_was_suspended_counts_no_more(slow_network: Network) -> None:
+    slow_network.probe(TARGET)
+    slow_network.clock.now = 20.0
+
+    assert slow_network.probe(TARGET, max_age=0).reason == "looking"
+
+
+def test_a_slow_target_that_answers_quickly_counts_at_once(slow_network: Network) -> None:
+    slow_network.put(TARGET, text(""))
+
+    assert slow_network.probe(TARGET).reason == "answered"
+
+
+def test_a_look_that_waits_for_a_thread_says_nothing(threaded_network: Network) -> None:
+    """It may be the fault of other targets that it has not begun."""
+    busy = threading.Event()
+    for _ in range(threaded_network.threads):
+        threaded_network.executor.submit(busy.wait, 10)
+
+    seen = threaded_network.probe(TARGET)
+    busy.set()
+
+    assert (seen.reason, seen.is_evidence) == ("looking", False)
+
+
+def test_enough_looks_in_a_row_support_a_claim(network: Network) -> None:
+    [target] = network.members.committee.targets
+    patient = replace(target, suspect_after=2)
+    holder = Holder(replace(network.members.committee, targets=(patient,)))
+    prober = Prober(holder, network.runtime())
+    network.put(TARGET, text("", "503 Service Unavailable"))
+
+    found = []
+    for _ in range(2):
+        prober.probe([TARGET], max_age=0)
+        found.append(prober.supports(TARGET, Status.DOWN))
+        network.clock.sleep(5)
+
+    assert found == [False, True]
+
+
+def test_a_handover_that_changes_a_check_starts_without_looks(network: Network) -> None:
+    holder = Holder(network.members.committee)
+    prober = Prober(holder, network.runtime())
+    prober.probe([TARGET])
+    assert prober.streaks.looks(TARGET, Status.UP) == 1
+    [target] = holder.committee.targets
+    stricter = replace(target, check=HttpCheck(contains="Welcome"))
+    holder.committee = replace(
+        holder.committee, epoch=1, network=holder.committee.network_id, targets=(stricter,)
+    )
+
+    assert prober.probe([TARGET])[TARGET].reason == "text_missing"
+    assert prober.streaks.looks(TARGET, Status.UP) == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from py_ecc.bls.ciphersuites import G2ProofOfPossession
 
 from committees import with_log_time
 from dragon import errors
@@ -25,6 +26,8 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.handover import HandoverClaim
+from dragon.protocol.claims.maintenance import MAX_ANNOUNCED, MaintenanceClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import MAX_REFUTED, InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import Committee, Expert, byzantine_faults, quorum_of, short_id
@@ -32,6 +35,7 @@ from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.founding import Change, succeed
 from dragon.protocol.handover import Handover
 from dragon.protocol.lineage import Lineage
+from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.member import Member
 from dragon.protocol.messages import StatusAnswer, Suspicion
 from dragon.protocol.rounds import Rounds
@@ -55,6 +59,7 @@ from dragon.stark.prover.blocks import prove_blocks
 from dragon.stark.ziggy import secret_preimage
 
 Keys = Mapping[str, bls.SecretKey]
+Oracle: Any = G2ProofOfPossession  # an independent implementation of the ciphersuite
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -225,13 +230,15 @@ def test_a_fifth_operator_joins(committee: Committee, secrets: Keys) -> None:
 
 # -- claims ----------------------------------------------------------------------------------------
 
-TYPES: dict[str, type[Claim | EndorsementClaim | StatusAnswer | Suspicion]] = {
+TYPES: dict[str, type[Claim | StatusAnswer | Suspicion]] = {
     "status": StatusClaim,
     "checkpoint": CheckpointClaim,
     "downtime": DowntimeClaim,
+    "period": PeriodClaim,
     "window": WindowClaim,
     "handover": HandoverClaim,
     "endorsement": EndorsementClaim,
+    "maintenance": MaintenanceClaim,
     "status-answer": StatusAnswer,
     "suspicion": Suspicion,
 }
@@ -275,9 +282,14 @@ def test_a_claim_with_its_kind_is_decoded_and_encoded() -> None:
         ("downtime", {"seconds_down": 161, "seconds_unknown": 0}),
         ("downtime", {"seconds_unknown": 106}),
         ("downtime", {"size": -1}),
+        ("period", {"nodes": 0}),
+        ("period", {"nodes": 8193}),
+        ("period", {"to": 1732522000 + 366 * 86_400 + 1}),
         ("window", {"number": -1}),
         ("endorsement", {"first": 1}),
         ("endorsement", {"last": -1}),
+        ("maintenance", {"from": -1}),
+        ("downtime", {"seconds_maintenance": 56}),
     ],
 )
 def test_a_member_out_of_bounds_is_refused(kind: str, spoilt: dict[str, int]) -> None:
@@ -365,6 +377,45 @@ def test_an_endorsement_is_verified_in_the_specified_order(committee: Committee)
     assert found == order
 
 
+def test_an_announcement_is_verified_and_signed_again(committee: Committee, secrets: Keys) -> None:
+    value: Any = parse(example("maintenance"))
+    shown = cast("Maintenance", event.decode(value))
+    key = secrets["operator_1"].public_key().raw
+
+    assert committee.speaker(value["node_id"]) == "operator_1"
+    shown.verify(committee)
+    assert canonical(shown.claim.members()) == example("maintenance-members").encode()
+    assert shown == Maintenance.sign(shown.claim, secrets["operator_1"], committee.id)
+    assert Oracle.Verify(key, hashlib.sha256(raw("maintenance-input")).digest(), shown.signature)
+
+
+def test_an_announcement_is_verified_in_the_specified_order(committee: Committee) -> None:
+    order = ["WrongCommittee", "UnknownNode", "NoOwner", "InvalidSignature", "BadSignature"]
+    targets = (*committee.targets, dataclasses.replace(committee.targets[0], id="free", owner=""))
+    own = dataclasses.replace(committee, targets=targets)
+    shown = cast("Maintenance", event.decode(parse(example("maintenance"))))
+    shown = dataclasses.replace(shown, committee_id=own.id)
+
+    def about(node_id: str) -> Maintenance:
+        claim = dataclasses.replace(shown.claim, node_id=node_id)
+        return dataclasses.replace(shown, claim=claim, signature=b"")
+
+    spoilt = [
+        dataclasses.replace(about("nobody"), committee_id=committee.id),
+        about("nobody"),
+        about("free"),
+        about("target_1"),
+        shown,
+    ]
+
+    found = []
+    for each in spoilt:
+        with pytest.raises(errors.DragonError) as refused:
+            each.verify(own)
+        found.append(type(refused.value).__name__)
+    assert found == order
+
+
 # -- leaves and tree -------------------------------------------------------------------------------
 
 
@@ -426,6 +477,10 @@ RULES = {
     "window": ["WrongCommittee", "AppliedAlready", "Stale", "NotNext", "EnoughRefuted"],
     "endorsement": [
         *("WrongCommittee", "AppliedAlready", "Stale", "Early", "NoSuchWindow", "NotLater"),
+    ],
+    "maintenance": [
+        *("WrongCommittee", "AppliedAlready", "Stale", "UnknownNode", "NoOwner", "TooLate"),
+        *("TooFar", "EnoughAnnounced"),
     ],
 }
 
@@ -568,6 +623,41 @@ def test_the_rules_for_an_endorsement_apply_in_order(committee: Committee, secre
     names = first_refusals(stages, state, own, b"")
 
     assert names == [*RULES["endorsement"], "BadSignature"]
+
+
+def test_the_rules_for_an_announcement_apply_in_order(committee: Committee, secrets: Keys) -> None:
+    """Each stage violates one rule, and as many later rules as possible."""
+    shown = cast("Maintenance", event.decode(parse(example("maintenance")))).claim
+    targets = (*committee.targets, dataclasses.replace(committee.targets[0], id="free", owner=""))
+    own = dataclasses.replace(committee, targets=targets)
+    time, late = shown.timestamp, shown.timestamp + 99
+    first = time + own.maintenance_notice
+
+    def said(**changes: Any) -> Maintenance:
+        claim = dataclasses.replace(shown, **changes)
+        return Maintenance.sign(claim, secrets["operator_2"], own.id)
+
+    state = with_log_time(State.of(own), time)
+    for number in range(MAX_ANNOUNCED):
+        claim = dataclasses.replace(shown, end=shown.end + number)
+        genuine = Maintenance.sign(claim, secrets["operator_1"], own.id)
+        state = transition(state, genuine, root_at=lambda _: b"")
+    stages: list[tuple[event.Event, int]] = [
+        (dataclasses.replace(said(), committee_id=committee.id), late),
+        (said(), late),
+        (said(node_id="nobody", begin=0, end=0), late),
+        (said(node_id="nobody", begin=0, end=0), time),
+        (said(node_id="free", begin=0, end=0), time),
+        (said(begin=first - 1, end=0), time),
+        (said(begin=first, end=first), time),
+        (said(begin=first), time),
+    ]
+
+    names = first_refusals(stages, state, own, b"")
+
+    assert names == RULES["maintenance"]
+    empty = State.of(own)
+    assert first_refusals([(said(), time)], empty, own, b"") == ["BadSignature"]
 
 
 @pytest.mark.parametrize("name", ["checkpoint-certificate", "downtime-certificate"])

@@ -11,7 +11,7 @@ import click
 
 from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee, short_id
-from dragon.protocol.differences import differences
+from dragon.protocol.differences import differences, redirect_hosts
 from dragon.protocol.lineage import Lineage
 from dragon_cli.committee_files import read_new_committee, read_nodes
 from dragon_cli.errors import NodeListMissing, OtherCommittee
@@ -146,6 +146,8 @@ def _print(
                 "lapses_at": now + LAPSES_SECONDS,
                 "differences": changed,
                 "urls": proposals.urls_of(following, lists),
+                "redirect_hosts": redirect_hosts(following),
+                "private": proposals.private_targets(following),
                 "quorums": proposals.quorums(lineage.newest, following),
             }
         )

@@ -12,7 +12,7 @@ import click
 
 from dragon.encoding import to_hex
 from dragon.errors import InvalidCommittee
-from dragon.protocol.committee import Committee, short_id
+from dragon.protocol.committee import DEFAULT_MAINTENANCE_NOTICE, Committee, short_id
 from dragon.protocol.committee_file import MAX_RANK, Aggregator, Sequencer, Target
 from dragon.protocol.differences import differences
 from dragon.protocol.founding import Change, Terms, succeed
@@ -20,6 +20,7 @@ from dragon.protocol.founding import assemble as assemble_first
 from dragon.protocol.founding import refound as refound_network
 from dragon.protocol.member import Member
 from dragon.protocol.quorums import DEFAULT_QUORUMS, QuorumRule
+from dragon_cli import target_files
 from dragon_cli.committee_files import (
     print_committee,
     read_members,
@@ -27,14 +28,22 @@ from dragon_cli.committee_files import (
 )
 from dragon_cli.files import check_free, write_new
 from dragon_cli.hints import HINTS, hint_for, with_hint
-from dragon_cli.options import EXISTING_FILE, NEW_FILE, json_option
+from dragon_cli.options import (
+    EXISTING_FILE,
+    NEW_FILE,
+    json_option,
+    notice_option,
+    targets_option,
+)
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
+from dragon_cli.target_options import Entry, entry
 from dragon_cli.times import TimeInput, TimeType
 from dragon_cli.trust import load_lineage
 
 DEFAULT_APP = "datadragon"
 DEFAULT_THRESHOLD = 67
+DEFAULT_ROUND_SECONDS = 5
 
 
 class _AggregatorType(click.ParamType[Aggregator]):
@@ -49,16 +58,16 @@ class _AggregatorType(click.ParamType[Aggregator]):
         return Aggregator(url, int(rank) if at else 0)
 
 
-class _TargetType(click.ParamType[Target]):
+class _TargetType(click.ParamType[Entry]):
     name = "id=url"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Target:
-        if isinstance(value, Target):
+    def convert(self, value: Any, param: Any, ctx: Any) -> Entry:
+        if isinstance(value, dict):
             return value
         target, equals, url = str(value).partition("=")
         if not equals:
             self.fail(f"{value!a} is not a target; expected id=url.", param, ctx)
-        return Target(target, url)
+        return entry(target, url, {})
 
 
 class _QuorumType(click.ParamType[tuple[str, QuorumRule]]):
@@ -102,7 +111,15 @@ class _QuorumType(click.ParamType[tuple[str, QuorumRule]]):
     multiple=True,
     help="Aggregator, as URL or URL@rank.",
 )
-@click.option("--target", "targets", type=_TargetType(), multiple=True, help="Node to watch.")
+@click.option(
+    "--target",
+    "target_entries",
+    type=_TargetType(),
+    multiple=True,
+    help="Target to watch, with the default check; tcp:// and tls:// URLs are possible.",
+)
+@targets_option
+@notice_option
 @click.option("--drop", multiple=True, help="Id of a member or target, or URL of an aggregator.")
 @click.option("-o", "--output", type=NEW_FILE, required=True, help="File to write.")
 @json_option
@@ -116,8 +133,9 @@ def assemble(
 ) -> None:
     """Write a committee file from the files of its MEMBERS.
 
-    With `--after` everything stays that no option names: a known id gets the key and URL of its
-    member file, another one is added, and `--drop` takes one out. The same holds for targets and
+    MEMBERS are operators, experts, and owners of targets. With `--after` everything stays that no
+    option names: a known id gets the key and URL of its member file, another one is added, and
+    `--drop` takes one out. The same holds for targets, which are replaced as a whole, and for
     aggregators.
 
     Deterministic: everybody who has the same files and gives the same options gets the same file.
@@ -134,7 +152,7 @@ def assemble(
         elif refound:
             committee = _refounded(lineage.newest, given, terms)
         else:
-            committee = succeed(lineage, _change(given, terms))
+            committee = succeed(lineage, _change(lineage.newest, given, terms))
     before = lineage.newest if lineage else None
     write_new(output, json.dumps(committee.to_json(), indent=2) + "\n")
     _print(committee, before, output, as_json=as_json)
@@ -182,11 +200,21 @@ def _terms(given: dict[str, Any]) -> Terms:
         sequencer=Sequencer(
             given["app"] or DEFAULT_APP, given["threshold"] or DEFAULT_THRESHOLD, lists
         ),
-        round_seconds=given["round_seconds"] or 5,
+        round_seconds=(seconds := given["round_seconds"] or DEFAULT_ROUND_SECONDS),
         quorum_rules=dict(given["quorums"]),
-        targets=given["targets"],
+        targets=_targets(given, seconds),
         aggregators=given["aggregators"],
+        maintenance_notice=(
+            DEFAULT_MAINTENANCE_NOTICE
+            if given["maintenance_notice"] is None
+            else given["maintenance_notice"]
+        ),
     )
+
+
+def _targets(given: dict[str, Any], round_seconds: int) -> tuple[Target, ...]:
+    entries = [*given["target_entries"], *target_files.read_all(given["targets"])]
+    return target_files.decode_all(entries, round_seconds)
 
 
 def _genesis(given: TimeInput) -> int:
@@ -200,26 +228,27 @@ def _refounded(before: Committee, members: tuple[Member, ...], given: dict[str, 
         raise click.UsageError("`--refound` needs `--genesis`, the start of the new network.")
     if given["name"]:
         raise click.UsageError("`--name` stays when a network is founded anew.")
-    genesis, change = _genesis(given["genesis"]), _differently(members, given)
+    genesis, change = _genesis(given["genesis"]), _differently(before, members, given)
     return refound_network(before, genesis, change=change, app=given["app"])
 
 
-def _change(members: tuple[Member, ...], given: dict[str, Any]) -> Change:
+def _change(before: Committee, members: tuple[Member, ...], given: dict[str, Any]) -> Change:
     for name in ("name", "genesis", "app"):
         if given[name]:
             raise click.UsageError(f"`--{name}` stays for the life of a network.")
-    return _differently(members, given)
+    return _differently(before, members, given)
 
 
-def _differently(members: tuple[Member, ...], given: dict[str, Any]) -> Change:
+def _differently(before: Committee, members: tuple[Member, ...], given: dict[str, Any]) -> Change:
     return Change(
         members=members,
-        targets=given["targets"],
+        targets=_targets(given, given["round_seconds"] or before.rounds.seconds),
         aggregators=given["aggregators"],
         drop=frozenset(given["drop"]),
         round_seconds=given["round_seconds"],
         quorum_rules=dict(given["quorums"]),
         threshold_percent=given["threshold"],
+        maintenance_notice=given["maintenance_notice"],
         add_nodes_sha256=tuple(read_node_list(path) for path in given["nodes"]),
         drop_nodes_sha256=frozenset(read_node_list(path) for path in given["drop_nodes"]),
     )

@@ -6,7 +6,16 @@ Importing this package registers all kinds. `base` defines what the kinds have i
 from __future__ import annotations
 
 from dragon.encoding import Json, Members
-from dragon.protocol.claims import checkpoint, downtime, endorsement, handover, status, window
+from dragon.protocol.claims import (
+    checkpoint,
+    downtime,
+    endorsement,
+    handover,
+    maintenance,
+    period,
+    status,
+    window,
+)
 from dragon.protocol.claims.base import Claim, kinds
 from dragon.protocol.claims.handover import AcceptanceClaim
 
@@ -17,6 +26,8 @@ __all__ = [
     "endorsement",
     "from_json",
     "handover",
+    "maintenance",
+    "period",
     "status",
     "window",
 ]

@@ -1,8 +1,8 @@
 """The base classes of claims and kinds, and the registry of kinds.
 
-A claim is a statement that operators, or one expert, may sign. Its *kind* has all rules about it:
-when it may be signed, when the log accepts it, how it changes the state, and how it is shown. A new
-kind is one module in this package that ends with `register(…)`.
+A claim is a statement that operators may sign, or the holder of one key alone. Its *kind* has all
+rules about it: when it may be signed, when the log accepts it, how it changes the state, and how it
+is shown. A new kind is one module in this package that ends with `register(…)`.
 """
 
 from __future__ import annotations
@@ -68,13 +68,18 @@ class Kind(ABC, Generic[C]):
     """The rules of one kind of claim. Pure: no clock, file or network."""
 
     claim: type[C]
-    default_quorum: QuorumRule | None  # None: one expert signs alone, see `endorsement`
+    default_quorum: QuorumRule | None  # None: one key signs alone, see `single_signer`
     tables: tuple[Table, ...] = ()
 
     @property
     def name(self) -> str:
         """The name of the kind, as in the member `kind`."""
         return self.claim.KIND
+
+    @property
+    def quorum_rule(self) -> str:
+        """The kind whose quorum in the committee file counts for this one: itself by default."""
+        return self.name
 
     @property
     def is_event(self) -> bool:

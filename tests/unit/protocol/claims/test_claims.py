@@ -15,6 +15,7 @@ from dragon.protocol.claims import from_json
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import WINDOW_SETS, InvalidReason, Verdict, WindowClaim
 from dragon.protocol.messages import StatusAnswer, Suspicion
@@ -31,6 +32,8 @@ DOUBT = Suspicion("operator_2", Status.DOWN, 1_732_522_695, "operator_1")
 LOG_ROOT = bytes(range(100, 132))
 STANDING = CheckpointClaim(1234, LOG_ROOT, 1_732_522_755)
 ANSWERED = DowntimeClaim("operator_2", 1_732_522_000, 1_732_525_600, 55, 5, 20, 1234, LOG_ROOT)
+REPORT = bytes(range(200, 232))
+PERIOD = PeriodClaim(1_732_522_000, 1_732_525_600, 5, REPORT, LOG_ROOT, 1234)
 STREAM, PREVIOUS, HEADER, PROOF = (bytes([k]) * 32 for k in (1, 2, 3, 4))
 WINDOW = WindowClaim(
     *(
@@ -51,12 +54,13 @@ Claim = (
     StatusClaim
     | CheckpointClaim
     | DowntimeClaim
+    | PeriodClaim
     | WindowClaim
     | EndorsementClaim
     | StatusAnswer
     | Suspicion
 )
-CLAIMS: list[Claim] = [OUTAGE, STANDING, ANSWERED, WINDOW, ENDORSED, ANSWER, DOUBT]
+CLAIMS: list[Claim] = [OUTAGE, STANDING, ANSWERED, PERIOD, WINDOW, ENDORSED, ANSWER, DOUBT]
 TEXTS = {
     "status": '{"node_id":"operator_2","status":"down","timestamp":1732522695}',
     "checkpoint": (
@@ -67,6 +71,12 @@ TEXTS = {
         '{"from":1732522000,"node_id":"operator_2",'
         '"root":"0x6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283",'
         '"seconds_down":55,"seconds_maintenance":5,"seconds_unknown":20,"size":1234,"to":1732525600}'
+    ),
+    "period": (
+        '{"from":1732522000,"nodes":5,'
+        '"report":"0xc8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedfe0e1e2e3e4e5e6e7",'
+        '"root":"0x6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283",'
+        '"size":1234,"to":1732525600}'
     ),
     "window": (
         '{"header":"0x0303030303030303030303030303030303030303030303030303030303030303",'
@@ -95,6 +105,7 @@ ROOTS = {
     "status": "8bfc66c63df9024a8aabcf96ae4bc9d10abc74d5a9de95e2cfa7a93ce36e846f",
     "checkpoint": "e682bfc9d7a4c61c97948c11b2d57adce5285dbcc2a24453f415c912b609c71a",
     "downtime": "82ce2ec65b0aaeba975bcf915e61a7b0953fa2d3c7e28442ee16cf0a52335940",
+    "period": "b9bcb8035e816cae750a6a8d3c8c28f1a7420217fe59be5f8b6be6c85ec80535",
     "window": "a07be2b43b64a15bfb51b14aef647662b58450a7ebfe4d25c9e80ec7b38939a2",
     "endorsement": "a396329938afc7f79ac4f56ab0840386b5cd1b28a3de6fd781546ece30403010",
     "status-answer": "aeacafc27630d36580b15f01bea7ccfaa7af8643dbe752b6c2f96daeee178e57",
@@ -290,12 +301,12 @@ def test_an_invalid_status_claim_is_refused(
     assert type(refused.value) is refusal
 
 
-CERTIFIED = [OUTAGE, STANDING, ANSWERED, WINDOW]
+CERTIFIED = [OUTAGE, STANDING, ANSWERED, PERIOD, WINDOW]
 
 
 @pytest.mark.parametrize("claim", CERTIFIED, ids=lambda claim: claim.KIND)
 def test_a_claim_is_restored_by_its_kind(
-    claim: StatusClaim | CheckpointClaim | DowntimeClaim | WindowClaim,
+    claim: StatusClaim | CheckpointClaim | DowntimeClaim | PeriodClaim | WindowClaim,
 ) -> None:
     value = claim.to_json()
 
@@ -328,6 +339,13 @@ def test_a_claim_is_restored_by_its_kind(
         (ANSWERED, {"seconds_unknown": "20"}, errors.WrongType),
         (ANSWERED, {"size": -1}, errors.IntegerOutOfRange),
         (ANSWERED, {"root": "0x" + "00" * 33}, errors.InvalidHex),
+        (PERIOD, {"from": 1_732_525_600}, errors.IntegerOutOfRange),
+        (PERIOD, {"to": 1_732_522_000}, errors.IntegerOutOfRange),
+        (PERIOD, {"to": 1_732_522_000 + 366 * 86_400 + 1}, errors.IntegerOutOfRange),
+        (PERIOD, {"nodes": 0}, errors.IntegerOutOfRange),
+        (PERIOD, {"nodes": 8193}, errors.IntegerOutOfRange),
+        (PERIOD, {"report": "0x" + "00" * 31}, errors.InvalidHex),
+        (PERIOD, {"size": True}, errors.NotAnInteger),
         (WINDOW, {"stream": "0x" + "00" * 31}, errors.InvalidHex),
         (WINDOW, {"number": -1}, errors.IntegerOutOfRange),
         (WINDOW, {"previous": "0x" + "00" * 33}, errors.InvalidHex),
@@ -344,7 +362,7 @@ def test_a_claim_is_restored_by_its_kind(
     ],
 )
 def test_an_invalid_claim_is_refused(
-    claim: CheckpointClaim | DowntimeClaim | WindowClaim,
+    claim: CheckpointClaim | DowntimeClaim | PeriodClaim | WindowClaim,
     changes: dict[str, Json],
     refusal: type[errors.InvalidEncoding],
 ) -> None:

@@ -75,17 +75,17 @@ def _nodes(context: click.Context) -> _Pairs:
     return [*_operators(context), *_targets(context)]
 
 
+def _members(context: click.Context) -> _Pairs:
+    found = _committee(context)
+    roles = ("operators", "experts", "owners")
+    return [(each["id"], role[:-1]) for role in roles for each in found.get(role, [])]
+
+
 def _leaves(context: click.Context) -> _Pairs:
     """The nodes of a period report, which is only read."""
     with Path(context.params["file"]).open("rb") as file:
         found = json.loads(file.read(MAX_FILE_BYTES))
     return [(leaf["node_id"], "node") for leaf in found["leaves"]]
-
-
-def _members(context: click.Context) -> _Pairs:
-    found = _committee(context)
-    roles = ("operators", "experts", "owners")
-    return [(each["id"], role[:-1]) for role in roles for each in found.get(role, [])]
 
 
 def _ranks(context: click.Context) -> _Pairs:

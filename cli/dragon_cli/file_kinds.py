@@ -32,6 +32,7 @@ class FileKind(StrEnum):
     KEYSTORE = "a keystore"
     RECEIPT = "a receipt"
     CERTIFICATE = "a certificate"
+    EVIDENCE = "evidence about a node"
     PERIOD = "a period report"
     LEAF = "the proof of one node's part of a period report"
     EVENT = "a log event with its inclusion proof"
@@ -49,6 +50,7 @@ class FileKind(StrEnum):
 
 # Members by which a JSON object is recognized; the first entry that fits decides.
 _MEMBERS: Final = (
+    (FileKind.EVIDENCE, {"node_id", "collected_at", "operators"}),
     (FileKind.COMMITTEE, {"operators", "sequencer"}),
     (FileKind.LINEAGE, {"committees", "handovers"}),
     (FileKind.MEMBER, {"kind", "role", "proof_of_possession"}),
@@ -70,6 +72,7 @@ ORIGINS: Final = {
     FileKind.CERTIFIED_REPORT: "`dragon report --certified --format html` writes one.",
     FileKind.PERIOD: "`dragon period FROM TO --output FILE` writes a period report.",
     FileKind.EVENT: "`dragon logs --event POSITION` prints an event with its inclusion proof.",
+    FileKind.EVIDENCE: "`dragon evidence NODE --at TIME` writes it.",
     FileKind.LOG: "An operator's log is `operator.db` in its data folder.",
     FileKind.KEYSTORE: "A keystore is `keystore.json` in the folder of a key.",
     FileKind.NODES: "It is `nodes.json` in the folder of a fleet.",

@@ -76,6 +76,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.RecycledKey: "`dragon key new` makes another key.",
     errors.OversizedEvent: "Fewer or shorter ids, or a change in several steps, make it smaller.",
     errors.NotJson: "Check that the file was saved completely.",
+    errors.EvidenceError: "Collect it again with `dragon evidence`: the file was changed.",
     errors.InvalidRule: "See docs/agreements.md: it describes every member of a rule.",
     errors.PayoutTooSmall: "Raise `--payout`, or lower the amounts of the rule.",
     errors.ReportAltered: "Use none of its figures; get the report again from its author.",

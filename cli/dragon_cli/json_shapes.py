@@ -38,6 +38,15 @@ _CHANGED: Final = (
     "seen: time of its newest checkpoint", "differences: list of what, before, after",
 )  # fmt: skip
 
+_EVIDENCE: Final = (
+    "node_id",
+    "from",
+    "to",
+    "event: the claim with its signers, or null",
+    "operators: list of operator, outcome, detail, signed_certificate, records, counts, gaps, "
+    "answer, look",
+)
+
 # Command → members, as `name: meaning`. A name `*` stands for members that are described elsewhere.
 SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "alerts check": (
@@ -80,6 +89,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "[operator]: with `--uncertified`",
     ),
     "endorse": ("verdict: `accepted`", "by: URL of the aggregator", "endorsement"),
+    "evidence": (
+        "file: path of what was written", *_EVIDENCE,
+        "contradictions: list of kind, operator, detail",
+    ),
     "incidents": (
         "operator: whose log it is",
         "incidents: list of node_id, begin, end (null: still down), seconds, seconds_maintenance",
@@ -158,6 +171,11 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "verify event": (
         _VERIFIED, f"*: {_CLAIM}", "position", "root",
         "anchor: kind, epoch and timestamp of the mark that certifies the root, or null", *_KNOWN,
+    ),
+    "verify evidence": (
+        _VERIFIED,
+        "files: list of file, and the members of `dragon evidence` except `contradictions`",
+        "contradictions: list of kind, operator, detail", *_KNOWN,
     ),
     "verify lineage": (
         _VERIFIED, "network: id", "name", "epoch: of the newest committee", "committee: its id",

@@ -14,6 +14,7 @@ from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
 from dragon_operator.approvals import Approvals
 from dragon_operator.attester import Attester
+from dragon_operator.evidence_recorder import EvidenceRecorder
 from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
 from dragon_operator.journal_gaps import JournalGaps
@@ -47,6 +48,7 @@ class Components:
     peers: PeerMonitor
     probe_history: ProbeHistory
     heard_rounds: HeardRounds
+    evidence: EvidenceRecorder
     certification: Certification
     entropy: Callable[[int], bytes]
     wall: Callable[[], float]

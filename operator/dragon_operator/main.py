@@ -25,6 +25,7 @@ from dragon.node.lanes import Lane
 from dragon.node.refutation_limit import OPERATOR_RATE, RefutationLimit
 from dragon.node.service import Service
 from dragon.probing.probe_history import ProbeHistory
+from dragon.probing.probe_result import ProbeResult
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
 from dragon.storage.blobs import ObjectStore
@@ -34,6 +35,8 @@ from dragon_operator.approvals import Approvals, approval_path
 from dragon_operator.attester import Attester
 from dragon_operator.components import Components
 from dragon_operator.databases import Databases
+from dragon_operator.evidence_recorder import EvidenceRecorder
+from dragon_operator.evidence_store import EvidenceStore
 from dragon_operator.handover_checks import HandoverChecks
 from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
@@ -90,6 +93,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         components.peer_reports.run,
         components.target_looks.run,
         components.window_voter.run,
+        components.evidence.run,
         clients.members.run,
     ]
     return Service(create_app(components, clients), loops, close, lanes(settings.threads))
@@ -144,11 +148,17 @@ def assemble(
         files=CommitteeFiles(log, runtime).fetch,
     )
     probe_history = ProbeHistory(log, runtime.wall)
+    evidence_store = EvidenceStore(databases.evidence, settings.evidence_mb << 20)
+    evidence = EvidenceRecorder(settings.seat, log, evidence_store, runtime)
+    follower.subscribe(evidence.note_entries)
+
+    def note(result: ProbeResult) -> None:
+        probe_history.add(result)
+        evidence.note_look(result)
+
     approvals = Approvals(approval_path(settings.database), runtime.wall)
     operator_keys = OperatorKeys(log, runtime.wall, approvals.current)
-    prober = Prober(
-        log, runtime, myself=myself, on_result=probe_history.add, keys_of=operator_keys.of
-    )
+    prober = Prober(log, runtime, myself=myself, on_result=note, keys_of=operator_keys.of)
     peers = PeerMonitor(log, myself, prober, runtime)
     operator_journal = Journal(databases.journal, log)
     window_voter = _window_voter(settings, log, operator_journal, databases, runtime)
@@ -210,6 +220,7 @@ def assemble(
         peers,
         probe_history,
         heard_rounds,
+        evidence,
         Certification(log, log, follower, runtime, heard_rounds),
         runtime.entropy,
         runtime.wall,

@@ -1,4 +1,4 @@
-"""The committee that holds now, for commands that only read: nothing is written."""
+"""The committee that holds now, and its lineage, for commands that only read."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ MAX_FETCHED: Final = 2  # lineages, if the first one does not hold
 
 
 def committee(home: Home, http: HttpClient) -> Committee:
-    """Return the newest committee of the network that is proven, for this command only.
+    """Return the newest committee of the network that is proven, as `lineage` finds it."""
+    return lineage(home, http).newest
 
-    It is that of the home, unless an operator proves a later one by its lineage. `dragon committee
-    update` writes what is found here.
+
+def lineage(home: Home, http: HttpClient) -> Lineage:
+    """Return the newest lineage of the network that is proven, for this command only.
+
+    It is that of the home, unless an operator proves a later committee by its lineage. `dragon
+    committee update` writes what is found here.
 
     Raises NoHome, NoCommittee, LineageForked: as `held`.
     """
-    return lineage(held(home), http).newest
-
-
-def lineage(known: Lineage, http: HttpClient) -> Lineage:
-    """Return the newest lineage that an operator proves, for this command only; else `known`."""
+    known = held(home)
     newest = known.newest
     asked = {each.id: each.url for each in newest.operators[:MAX_ASKED]}
     said = approvals.ask(http, asked)
     ahead = [asked[each.operator] for each in said if (each.epoch or 0) > newest.epoch]
     for url in ahead[:MAX_FETCHED]:
         try:
-            found = fetch_lineage(http, url, known.network_id)
-            return known.replaced_by(found)
+            return known.replaced_by(fetch_lineage(http, url, known.network_id))
         except DragonError:
             continue  # unproven until its first checkpoint, or a service that lies
     return known

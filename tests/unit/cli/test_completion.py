@@ -58,6 +58,7 @@ def test_commands_and_options_are_completed() -> None:
         "certificate",
         "downtime",
         "event",
+        "evidence",
         "lineage",
         "log",
         "period",

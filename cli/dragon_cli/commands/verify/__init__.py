@@ -10,7 +10,7 @@ from dragon_cli.groups import PackageGroup
 @click.group(
     cls=PackageGroup,
     package=__name__,
-    short_help="Verify certificates, periods, reports, events, receipts, logs and lineages.",
+    short_help="Verify certificates, periods, reports, events, receipts, logs and more.",
 )
 def verify() -> None:
-    """Verify a certificate, a period, a report, an event, a receipt, a log or a lineage."""
+    """Verify certificates, periods, reports, events, evidence, receipts, logs and lineages."""

@@ -30,7 +30,11 @@ def lineage(home: Home, http: HttpClient) -> Lineage:
 
     Raises NoHome, NoCommittee, LineageForked: as `held`.
     """
-    known = held(home)
+    return newer(held(home), http)
+
+
+def newer(known: Lineage, http: HttpClient) -> Lineage:
+    """Return a lineage that an operator proves and that continues a known one; else that one."""
     newest = known.newest
     asked = {each.id: each.url for each in newest.operators[:MAX_ASKED]}
     said = approvals.ask(http, asked)

@@ -28,7 +28,7 @@ from dragon.protocol.history import History
 from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.state import Mark, State
-from dragon.protocol.target_checks import HttpCheck, default_timeout_ms
+from dragon.protocol.target_checks import HeartbeatCheck, HttpCheck, default_timeout_ms
 
 GENESIS = 1_732_522_000
 # Hash of the node list of `simulation.World`, whose sequencer has one node with a known key.
@@ -135,6 +135,15 @@ def with_target(members: Members, target: Target) -> Members:
     committee = members.committee
     others = tuple(each for each in committee.targets if each.id != target.id)
     return replace(members, committee=replace(committee, targets=(*others, target)))
+
+
+def with_heartbeats(members: Members, *ids: str, every_seconds: int = 60) -> Members:
+    """Return the same committee with further targets that send beats, signed with `secret(id)`."""
+    for target_id in ids:
+        key = secret(target_id)
+        check = HeartbeatCheck(key.public_key(), key.prove_possession(), every_seconds)
+        members = with_target(members, Target(target_id, "", check))
+    return members
 
 
 def with_log_time(state: State, time: int) -> State:

@@ -20,7 +20,7 @@ from dragon.net import http_client
 from dragon.net.stream_client import StreamClient
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.period import PeriodLeaf
-from periods import make_report
+from period_reports import make_report
 from stream_simulation import TOKEN, StreamWorld
 
 STREAM_URL: Final = "http://streams:5300"  # the stream service of a StreamWorld

@@ -12,7 +12,7 @@ from dragon.node import metrics
 from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
-from dragon.node.routes import committee, log, nodes
+from dragon.node.routes import beats, committee, log, nodes
 from dragon.probing import clock_skew
 from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.committee import Committee
@@ -38,6 +38,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         collectors=[
             *components.monitor.counters,
             *components.window_queue.counters,
+            components.beats.counter,
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
@@ -51,9 +52,12 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     )
     for module in parts:
         app.register_api(module.routes(components))
+    app.register_api(beats.routes(components.beats, direct=False))
     app.register_api(log.routes(components.log))
     app.register_api(committee.routes(components.log))
-    app.register_api(nodes.routes(components.log, lambda each: _seen(components, each)))
+    app.register_api(
+        nodes.routes(components.log, lambda each: _seen(components, each), components.beats.shown)
+    )
     return app
 
 
@@ -83,6 +87,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     yield metrics.node_metrics(
         {each.node_id: each.answered for each in probe_results if each.is_evidence}
     )
+    yield from components.beats.metrics()
     yield metrics.quorum_margin(_quorum_margin(components.committee, probe_results))
     offsets = [result.offset_ms for result in probe_results if result.offset_ms is not None]
     yield metrics.clock_offset(clock_skew.median_ms(offsets))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
+from dragon.node.beat_book import BeatBook
 from dragon.node.certification import Certification
 from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
@@ -32,6 +33,7 @@ class Components:
     periods: Periods
     window_queue: WindowQueue
     handovers: HandoverCollector
+    beats: BeatBook
     log: Log
     follower: Follower
     certification: Certification

@@ -15,7 +15,8 @@ from dragon.net.committee_files import CommitteeFiles, open_log
 from dragon.net.operator_keys import OperatorKeys
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import member_addresses
-from dragon.node.admission import Clients
+from dragon.node.admission import BEATS_PATH, Clients
+from dragon.node.beat_book import BeatBook
 from dragon.node.certification import Certification
 from dragon.node.http_server import serve as serve_http
 from dragon.node.lanes import Lane
@@ -44,10 +45,12 @@ from dragon_aggregator.window_queue import WindowQueue
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeLists
 
-# Kinds of requests that have threads of their own: operators send suspicions and fetch objects.
+# Kinds of requests that have threads of their own: operators send suspicions and beats
+# of targets, and fetch objects.
 LANES: Final = (
     Lane("suspicions", 4, ("/suspicions",)),
     Lane("objects", 4, ("/objects",), MAX_OBJECT_BYTES),
+    Lane("beats", 4, (BEATS_PATH,)),
 )
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -83,6 +86,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         components.monitor.run,
         components.window_queue.run,
         components.handovers.run,
+        components.beats.run,
         clients.members.run,
     ]
     return Service(create_app(components, clients), loops, close, LANES)
@@ -120,10 +124,11 @@ def assemble(
     clock = ClockCheck(log)
     handovers = HandoverCollector(log, follower, entries, runtime, rank=settings.rank)
     operator_keys = OperatorKeys(log, runtime.wall, lambda: handovers.following)
+    beats = BeatBook(log, runtime.wall, runtime.monotonic, processor=runtime.processor)
     monitor = Monitor(
         log,
         settings.rank,
-        prober=Prober(log, runtime, keys_of=operator_keys.of),
+        prober=Prober(log, runtime, keys_of=operator_keys.of, last_beat=beats.newest),
         certifier=certifier,
         outbox=entries,
         log=log,
@@ -167,6 +172,7 @@ def assemble(
         periods,
         window_queue,
         handovers,
+        beats,
         log,
         follower,
         Certification(log, log, follower, runtime, monitor.last_quorum),

@@ -69,7 +69,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "committee assemble": (
         "id", "short_id", "epoch", "file", "differences: list of what, before, after",
     ),
-    "committee check": (_VERIFIED, "id", "short_id", "members: ids", "own: ids in the home"),
+    "committee check": (
+        _VERIFIED, "id", "short_id", "members: ids", "own: ids in the home",
+        "private: targets that may have private addresses, with their URLs",
+    ),
     "committee diff": ("before: id", "after: id", "differences: list of what, before, after"),
     "committee show": (
         "id", "short_id", "network_id", "committee: the file",
@@ -92,6 +95,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "evidence": (
         "file: path of what was written", *_EVIDENCE,
         "contradictions: list of kind, operator, detail",
+    ),
+    "heartbeat": (
+        "node_id", "time_ms", "accepted: offset of the clock in ms, by operator",
+        "refused: reason by operator", "unreachable: reason by operator",
     ),
     "incidents": (
         "operator: whose log it is",

@@ -431,6 +431,26 @@ class AttestationRefused(DragonError):
         self.reason = reason
 
 
+class BeatRefused(DragonError):
+    """The beat of a target does not count."""
+
+
+class NotHeartbeatTarget(BeatRefused):
+    """The node is not a target that sends heartbeats."""
+
+
+class BeatTooOld(BeatRefused):
+    """The beat is old, or the machine's clock is behind. `offset_ms` says how far."""
+
+
+class BeatTooEarly(BeatRefused):
+    """The time of the beat is in the future: the machine's clock is ahead by `offset_ms`."""
+
+
+class BeatNotLater(BeatRefused):
+    """A beat with the same time or a later one was received before."""
+
+
 class LedgerError(DragonError):
     """Reading from or writing to the sequencer's ledger failed."""
 

@@ -13,7 +13,7 @@ from dragon.node import metrics
 from dragon.node.admission import Clients
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
-from dragon.node.routes import committee, log, streams
+from dragon.node.routes import beats, committee, log, streams
 from dragon.probing import clock_skew
 from dragon.protocol.claims.status import Status
 from dragon_operator.components import Components
@@ -35,6 +35,8 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
             *components.peers.counters,
             attested,
             votes,
+            components.beats.counter,
+            components.beat_relay.counter,
             components.window_voter.verifications.seconds,
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
@@ -46,6 +48,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     app.register_api(windows.routes(components, votes))
     app.register_api(nodes.routes(components))
     app.register_api(probes.routes(components))
+    app.register_api(beats.routes(components.beats, direct=True))
     app.register_api(events.routes(components))
     app.register_api(evidence.routes(components))
     app.register_api(log.routes(components.log))
@@ -121,6 +124,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
         },
         components.target_looks.warn_seconds(),
     )
+    yield from components.beats.metrics()
     yield metrics.clock_offset(clock_skew.median_ms(components.peers.offsets_ms()))
     confirmed = components.peers.clock_is_confirmed()
     yield metrics.gauge("clock_confirmed", "1 if f + 1 peers have confirmed the clock.", confirmed)

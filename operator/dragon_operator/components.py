@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
+from dragon.node.beat_book import BeatBook
 from dragon.node.certification import Certification
 from dragon.probing.probe_history import ProbeHistory
 from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
 from dragon_operator.approvals import Approvals
 from dragon_operator.attester import Attester
+from dragon_operator.beat_relay import BeatRelay
 from dragon_operator.evidence_recorder import EvidenceRecorder
 from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
@@ -47,6 +49,8 @@ class Components:
     follower: Follower
     peers: PeerMonitor
     probe_history: ProbeHistory
+    beats: BeatBook
+    beat_relay: BeatRelay
     heard_rounds: HeardRounds
     evidence: EvidenceRecorder
     certification: Certification

@@ -18,7 +18,8 @@ from dragon.net.committee_files import CommitteeFiles, open_log
 from dragon.net.operator_keys import OperatorKeys
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import member_addresses
-from dragon.node.admission import Clients
+from dragon.node.admission import BEATS_PATH, Clients
+from dragon.node.beat_book import BeatBook
 from dragon.node.certification import Certification
 from dragon.node.http_server import serve as serve_http
 from dragon.node.lanes import Lane
@@ -33,6 +34,7 @@ from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_operator.app import create_app
 from dragon_operator.approvals import Approvals, approval_path
 from dragon_operator.attester import Attester
+from dragon_operator.beat_relay import BeatRelay
 from dragon_operator.components import Components
 from dragon_operator.databases import Databases
 from dragon_operator.evidence_recorder import EvidenceRecorder
@@ -61,6 +63,7 @@ PROBE_THREADS: Final = 3  # answer only `/status`
 READ_THREADS: Final = 4  # answer whatever has no lane
 VOTE_THREADS: Final = 32  # wait for objects of windows, or for one of the few verifications
 REPORT_THREADS: Final = 8  # probe a node that is reported to have changed
+BEAT_THREADS: Final = 4  # verify beats of targets
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -94,6 +97,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         components.target_looks.run,
         components.window_voter.run,
         components.evidence.run,
+        components.beats.run,
         clients.members.run,
     ]
     return Service(create_app(components, clients), loops, close, lanes(settings.threads))
@@ -110,6 +114,7 @@ def lanes(threads: int) -> list[Lane]:
         Lane("attestations", threads, ("/attestations",)),
         Lane("windows", VOTE_THREADS, ("/windows",)),
         Lane("reports", REPORT_THREADS, ("/reports",)),
+        Lane("beats", BEAT_THREADS, (BEATS_PATH,)),
     ]
 
 
@@ -158,7 +163,22 @@ def assemble(
 
     approvals = Approvals(approval_path(settings.database), runtime.wall)
     operator_keys = OperatorKeys(log, runtime.wall, approvals.current)
-    prober = Prober(log, runtime, myself=myself, on_result=note, keys_of=operator_keys.of)
+    beat_relay = BeatRelay(log, myself, runtime)
+    beats = BeatBook(
+        log,
+        runtime.wall,
+        runtime.monotonic,
+        pass_on=beat_relay.pass_on,
+        processor=runtime.processor,
+    )
+    prober = Prober(
+        log,
+        runtime,
+        myself=myself,
+        on_result=note,
+        keys_of=operator_keys.of,
+        last_beat=beats.newest,
+    )
     peers = PeerMonitor(log, myself, prober, runtime)
     operator_journal = Journal(databases.journal, log)
     window_voter = _window_voter(settings, log, operator_journal, databases, runtime)
@@ -219,6 +239,8 @@ def assemble(
         follower,
         peers,
         probe_history,
+        beats,
+        beat_relay,
         heard_rounds,
         evidence,
         Certification(log, log, follower, runtime, heard_rounds),

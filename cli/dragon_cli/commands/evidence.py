@@ -21,7 +21,7 @@ from dragon_cli.render import evidence as shown
 from dragon_cli.render.output import console
 from dragon_cli.render.text import print_json
 from dragon_cli.times import FORMS, TimeInput, TimeType
-from dragon_cli.trust import check_node
+from dragon_cli.trust import check_node, held
 
 AROUND_SECONDS: Final = 120
 MAX_AROUND_SECONDS: Final = 86_400
@@ -62,7 +62,7 @@ def evidence(
     evidence`. Operators keep their records for 30 days: collect them before you dispute something.
     """
     http = queries.connect(Home(home), ca)
-    trust = Trust(current.lineage(Home(home), http))
+    trust = Trust(current.lineage(held(Home(home)), http))
     collector = Collector(trust, http, check_node(Home(home), node))
     event, middle = collector.transition(moment.at, around)
     path = output or Path(f"evidence-{node}-{middle}.json")

@@ -18,15 +18,10 @@ MAX_FETCHED: Final = 2  # lineages, if the first one does not hold
 
 
 def committee(home: Home, http: HttpClient) -> Committee:
-    """Return the newest committee of the network that is proven, as `lineage` finds it."""
-    return lineage(home, http).newest
+    """Return the newest committee of the network that is proven, for this command only.
 
-
-def lineage(home: Home, http: HttpClient) -> Lineage:
-    """Return the newest lineage of the network that is proven, for this command only.
-
-    It is that of the home, unless an operator proves a later committee by its lineage. `dragon
-    committee update` writes what is found here.
+    It is that of the home, unless an operator proves a later one by its lineage. `dragon committee
+    update` writes what is found here.
 
     Raises NoHome, NoCommittee, LineageForked: as `held`.
     """

@@ -3,7 +3,8 @@
 Members of the committee have shares of their own, so that no stranger can use what they need. Their
 probes are always admitted. Probes and health checks by others are limited for each address only, so
 that strangers cannot make an aggregator believe that a node is down, even where the aggregator's
-address is not known.
+address is not known. So are beats of targets, which may come from any address; what the signatures
+of unknown senders cost has a limit of its own (`dragon.node.beat_book`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from dragon.node.addresses import (
 from dragon.node.rate_limits import ProcessorShare, Rate
 
 PROBES: Final = frozenset(("/status", "/healthz", "/readyz"))
+BEATS_PATH: Final = "/beats"
 _EXTENSION: Final = "dragon.clients"  # of the app
 IS_MEMBER: Final = "dragon.is_member"  # in the environment: whether a member sent the request
 COST_MS: Final = "dragon.cost_ms"  # in the environment: milliseconds of work in other processes
@@ -44,6 +46,8 @@ SUBMITTER_BURST_MS: Final = 2000.0  # at once, for one address that submits wind
 SUBMITTER_MS_PER_SECOND: Final = 100.0  # for one address that submits windows and objects
 SUBMITTERS_BURST_MS: Final = 4000.0  # at once, for all addresses that submit together
 SUBMITTERS_MS_PER_SECOND: Final = 200.0  # for all addresses that submit together
+BEATS_BURST_MS: Final = 400.0  # at once, for beats of targets from one address
+BEATS_MS_PER_SECOND: Final = 50.0  # for beats of targets from one address
 PROBER_BURST_MS: Final = 1000.0  # at once, for probes and health checks of one other address
 PROBER_MS_PER_SECOND: Final = 200.0  # for probes and health checks of one other address
 MEMBER_BURST_MS: Final = 10_000.0  # at once, for one address of a member or a known client
@@ -53,6 +57,7 @@ STRANGER: Final = Rate(STRANGER_BURST_MS, STRANGER_MS_PER_SECOND)
 STRANGERS_IN_ALL: Final = Rate(STRANGERS_BURST_MS, STRANGERS_MS_PER_SECOND)
 SUBMITTER: Final = Rate(SUBMITTER_BURST_MS, SUBMITTER_MS_PER_SECOND)
 SUBMITTERS_IN_ALL: Final = Rate(SUBMITTERS_BURST_MS, SUBMITTERS_MS_PER_SECOND)
+BEATS: Final = Rate(BEATS_BURST_MS, BEATS_MS_PER_SECOND)
 PROBER: Final = Rate(PROBER_BURST_MS, PROBER_MS_PER_SECOND)
 MEMBER: Final = Rate(MEMBER_BURST_MS, MEMBER_MS_PER_SECOND)
 
@@ -126,6 +131,7 @@ class Admission:
         self._strangers = ProcessorShare("strangers", STRANGER, STRANGERS_IN_ALL, clock)
         self._probers = ProcessorShare("probers", PROBER, None, clock)
         self._submitters = ProcessorShare("submitters", SUBMITTER, SUBMITTERS_IN_ALL, clock)
+        self._beats = ProcessorShare("beats", BEATS, None, clock)
         self._members = ProcessorShare("members", MEMBER, None, clock)
         self.refused = Counter(
             "datadragon_rate_limited_requests",
@@ -161,6 +167,8 @@ class Admission:
             return None
         if is_member:
             return self._members
+        if environ.get("PATH_INFO") == BEATS_PATH:
+            return self._beats
         return self._submitters if self._exceptions.is_submission(environ) else self._strangers
 
 

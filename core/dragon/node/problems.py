@@ -32,6 +32,7 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.ProvingError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.WorkerDied: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.AttestationRefused: HTTPStatus.CONFLICT,
+    errors.BeatRefused: HTTPStatus.CONFLICT,
     errors.LedgerError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.LogError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DiskError: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from dragon.encoding import MAX_INTEGER
+from dragon.protocol.beats import Beat as BeatShape
 from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
@@ -532,6 +533,24 @@ class Report(Schema):
     status: UpOrDown
 
 
+class Beat(_model(BeatShape)):  # type: ignore[misc]
+    """`passed_on_by`: the operator that passes the beat on; unsigned."""
+
+    signature: Signature
+    passed_on_by: Id | None = None
+
+
+class BeatTaken(Schema):
+    """`new`: false if the same beat was received before.
+
+    `offset_ms`: the machine's clock minus that of this service.
+    """
+
+    new: bool
+    offset_ms: int
+    every_seconds: Seconds
+
+
 class Suspected(_model(SuspicionShape)):  # type: ignore[misc]
     pass
 
@@ -539,6 +558,14 @@ class Suspected(_model(SuspicionShape)):  # type: ignore[misc]
 class Reported(Schema):
     suspicion: Suspected
     delivered: list[str]
+
+
+class NewestBeat(Schema):
+    """`passed_on_by`: an operator, unsigned; null if the beat came from the target itself."""
+
+    age_seconds: Seconds
+    clock_offset_ms: int
+    passed_on_by: Id | None
 
 
 class LatestProbe(Schema):
@@ -576,7 +603,8 @@ class Node(Schema):
     status: Literal["up", "down", "unknown"]
     since: int | None
     seen: LatestProbe | None
-    signed: bool  # whether its answers are signed; a target has no key
+    signed: bool  # whether its answers or heartbeats are signed
+    beat: NewestBeat | None
     listed_since: Time  # the seat of the first committee that listed it
     maintenance: list[WindowOfMaintenance]
 
@@ -595,6 +623,7 @@ class Probe(Schema):
     latency_ms: int
     clock_offset_ms: int | None
     certificate_expires: int | None
+    beat: NewestBeat | None  # of a target that sends heartbeats
 
 
 class ProbedRound(Schema):

@@ -1,45 +1,46 @@
-"""How a prober learns of the newest beat of a target, and what it concludes."""
+"""What a prober concludes from the newest beat of a target."""
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
-from dragon.probing.judgement import Judgement
+from dragon.node.beat_book import NewestBeat
+from dragon.probing.judgement import ANSWERED, Judgement
 from dragon.protocol.claims.status import Status
 
+START_MARGIN_SECONDS: Final = 10.0  # of listening without a beat, beyond what the file allows
 NO_BEAT: Final = "no_beat"  # down: no beat for longer than the committee file allows
 # No evidence: this service has not run long enough to know that a beat is missing.
 NOT_HEARD_YET: Final = "not_heard_yet"
 
-
-class LastBeat(Protocol):
-    """Returns the age of the newest verified beat of a target, in seconds by the local clock.
-
-    None if no beat of the target is known. It may be called from any thread, and has to return at
-    once.
-    """
-
-    def __call__(self, node_id: str, /) -> float | None: ...
+# Returns what is known of a target's beats, on any thread and at once.
+LastBeat: TypeAlias = Callable[[str], NewestBeat]
 
 
-def no_beats(_node_id: str, /) -> float | None:
+def no_beats(_node_id: str) -> NewestBeat:
     """Know of no beats: of a service to which nobody passes them on."""
-    return None
+    return NewestBeat(listening_seconds=0.0)
 
 
-def judge(age_seconds: float | None, listening_seconds: float, every_seconds: int) -> Judgement:
+def judge(newest: NewestBeat, every_seconds: int) -> Judgement:
     """Judge a target by its newest beat.
 
     Args:
-        age_seconds: age of that beat; None if none is known.
-        listening_seconds: how long this service has been able to receive beats.
         every_seconds: the longest time without a beat, from the committee file.
     """
-    if age_seconds is not None and age_seconds <= every_seconds:
-        return Judgement(Status.UP, "answered")
-    if listening_seconds < every_seconds:
-        message = f"listening for {listening_seconds:.0f} s of {every_seconds} s"
-        return Judgement(Status.DOWN, NOT_HEARD_YET, message)
-    if age_seconds is None:
-        return Judgement(Status.DOWN, NO_BEAT, f"no beat for over {every_seconds} s")
-    return Judgement(Status.DOWN, NO_BEAT, f"last beat {age_seconds:.0f} s ago")
+    age, listening = newest.age_seconds, newest.listening_seconds
+    if age is not None and age <= every_seconds:
+        return _judgement(Status.UP, ANSWERED, newest)
+    if listening <= every_seconds + START_MARGIN_SECONDS:
+        return _judgement(Status.DOWN, NOT_HEARD_YET, newest)
+    return _judgement(Status.DOWN, NO_BEAT, newest)
+
+
+def _judgement(status: Status, reason: str, newest: NewestBeat) -> Judgement:
+    age, source = newest.age_seconds, newest.passed_on_by
+    if age is None:
+        detail = f"no beat in {newest.listening_seconds:.0f} s"
+    else:
+        detail = f"last beat {age:.0f} s ago" + (f", passed on by {source}" if source else "")
+    return Judgement(status, reason, detail, beat=newest)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from dragon.errors import PeerError
+from dragon.node.beat_book import NewestBeat
 from dragon.protocol.claims.status import Status
 
 ANSWERED: Final = "answered"  # the reason of every look that found the node up
@@ -26,6 +27,7 @@ class Judgement:
     detail: str = ""
     certificate_expires: int | None = None  # Unix seconds, of the TLS certificate that was shown
     height: int | None = None  # of a `jsonrpc` target
+    beat: NewestBeat | None = None  # of a `heartbeat` target
 
     @classmethod
     def down(cls, reason: str, detail: str = "") -> Self:

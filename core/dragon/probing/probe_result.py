@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from dragon.net.http_client import PRIVATE_ADDRESS
+from dragon.node.beat_book import NewestBeat
 from dragon.probing.beats import NOT_HEARD_YET
 from dragon.probing.judgement import Judgement
 from dragon.protocol.claims.status import Status
@@ -29,6 +30,7 @@ class ProbeResult:
     offset_ms: int | None  # the node's clock minus the local one of `begun_at`; None if unsigned
     detail: str = ""  # see `Judgement`
     certificate_expires: int | None = None  # Unix seconds, of the TLS certificate of a target
+    beat: NewestBeat | None = None  # of a target that sends heartbeats, at that time
 
     @classmethod
     def of(
@@ -52,6 +54,7 @@ class ProbeResult:
             offset_ms,
             judgement.detail,
             judgement.certificate_expires,
+            judgement.beat,
         )
 
     @property
@@ -82,6 +85,7 @@ class ProbeResult:
             "latency_ms": self.latency_ms,
             "clock_offset_ms": self.offset_ms,
             "certificate_expires": self.certificate_expires,
+            "beat": self.beat.to_json() if self.beat else None,
         }
 
     def as_seen(self) -> dict[str, object]:

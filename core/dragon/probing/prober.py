@@ -90,7 +90,7 @@ class Prober:
             on_result: called with the result of each probe, on any thread.
             keys_of: returns the keys with which an operator may sign its answer; by default the
                 one that the committee lists.
-            last_beat: returns how old the newest beat of a target is.
+            last_beat: returns what is known of the newest beat of a target.
         """
         self._keys_of = keys_of or listed_keys(seated)
         self._seated = seated
@@ -213,7 +213,14 @@ class Prober:
 
     def _finish(self, node_id: str, running: _RunningProbe, timeout: float) -> ProbeResult:
         """Wait for the result of a probe, and note it once. Raises TimeoutError."""
-        result = running.future.result(timeout)
+        try:
+            result = running.future.result(timeout)
+        except FutureTimeout:
+            raise
+        except BaseException:  # without this, no other probe of the node could begin
+            with self._lock:
+                self._running.pop(node_id, None)
+            raise
         with self._lock:
             if self._running.get(node_id) is running:
                 del self._running[node_id]

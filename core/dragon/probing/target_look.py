@@ -53,10 +53,9 @@ class TargetLooks:
     """Looks at targets, and remembers the heights of `jsonrpc` targets. Thread-safe."""
 
     def __init__(self, runtime: Runtime, last_beat: LastBeat = no_beats) -> None:
-        """`last_beat`: how old the newest beat of a `heartbeat` target is."""
+        """`last_beat`: what is known of the newest beat of a `heartbeat` target."""
         self._runtime = runtime
         self._last_beat = last_beat
-        self._started = runtime.monotonic()
         self._lock = threading.Lock()  # guards the next line
         self._heights: dict[str, _Height] = {}  # by the target's id
 
@@ -72,8 +71,7 @@ class TargetLooks:
             found = jsonrpc_look.look(check, target.url, network)
             return jsonrpc_look.judge_height(check, found, self._highest(target, committee, found))
         if isinstance(check, HeartbeatCheck):
-            listening = runtime.monotonic() - self._started
-            return beats.judge(self._last_beat(target.id), listening, check.every_seconds)
+            return beats.judge(self._last_beat(target.id), check.every_seconds)
         return socket_look.look_tls(check, target.url, network, runtime.wall())
 
     def _highest(self, target: Target, committee: Committee, found: Judgement) -> int:

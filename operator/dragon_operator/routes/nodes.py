@@ -26,7 +26,7 @@ def routes(components: Components) -> Routes:
         found = components.peers.latest(node_id)
         return found.as_seen() if found else None
 
-    routes = nodes.routes(components.log, seen)
+    routes = nodes.routes(components.log, seen, components.beats.shown)
 
     @routes.get(
         "/nodes/<node_id>/downtime",

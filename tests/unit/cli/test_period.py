@@ -19,7 +19,7 @@ from dragon_cli.fleet import queries
 from dragon_cli.main import dragon as program
 from dragon_cli.main import main
 from epochs import Network as Epochs
-from periods import BEGIN, END, LEAVES, LOG_ROOT, SIGNERS, make_report
+from period_reports import BEGIN, END, LEAVES, LOG_ROOT, SIGNERS, make_report
 from wsgi import WsgiAdapter, WsgiApp
 
 MEMBERS = make_members(aggregators=2)

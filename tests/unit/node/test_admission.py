@@ -13,6 +13,7 @@ from dragon.node import admission, auth
 from dragon.node import app as web
 from dragon.node.addresses import MemberAddresses
 from dragon.node.admission import (
+    BEATS,
     COST_MS,
     MEMBER,
     PROBER,
@@ -79,6 +80,11 @@ def client(machine: Machine) -> FlaskClient:
         machine.used += 3600
         return "done"
 
+    @app.route("/beats")
+    def beats() -> str:
+        machine.used += 0.002
+        return "taken"
+
     @app.route("/status")
     def status() -> str:
         machine.used += 0.002
@@ -116,6 +122,17 @@ def test_probes_and_health_checks_have_a_share_of_their_own(client: FlaskClient,
         ask(client, "/work/100000", f"198.51.100.{number}")
 
     assert {ask(client, path).status_code for _ in range(200)} == {200}
+
+
+def test_beats_are_limited_for_each_address_only(client: FlaskClient) -> None:
+    """Strangers who read or send beats cannot make a machine look dead that sends its own."""
+    for number in range(100):
+        ask(client, "/work/100000", f"198.51.100.{number}")
+
+    flood = [ask(client, "/beats", "203.0.113.2").status_code for _ in range(300)]
+    assert abs(flood.count(200) - BEATS.capacity_ms / 2) <= 1  # 2 ms each
+    assert ask(client, "/beats", "203.0.113.1").status_code == 200
+    assert ask(client, "/beats", MEMBER_ADDRESS).status_code == 200
 
 
 def test_a_flood_of_probes_ends_no_probe_of_another_address(client: FlaskClient) -> None:

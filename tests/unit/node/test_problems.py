@@ -36,6 +36,7 @@ EXPECTED: dict[type[errors.DragonError], int] = {
     errors.ProvingError: 422,
     errors.WorkerDied: 503,
     errors.AttestationRefused: 409,
+    errors.BeatRefused: 409,
     errors.LedgerError: 503,
     errors.LogError: 503,
     errors.DiskError: 503,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -11,7 +10,8 @@ from committees import make_members, secret
 from dragon.net.http_client import HttpResponse
 from dragon.net.runtime import Runtime
 from dragon.net.target_network import TargetNetwork
-from dragon.probing.beats import no_beats
+from dragon.node.beat_book import NewestBeat
+from dragon.probing.beats import LastBeat, no_beats
 from dragon.probing.look_once import look_once
 from dragon.probing.target_look import TargetLooks, is_slow, timeout_seconds
 from dragon.protocol.claims.status import Status
@@ -54,7 +54,7 @@ class Looking:
 
     targets: tuple[Target, ...]
     network: ScriptedNetwork = field(default_factory=ScriptedNetwork)
-    last_beat: Callable[[str], float | None] = no_beats
+    last_beat: LastBeat = no_beats
 
     def __post_init__(self) -> None:
         self.clock = Clock(0.0)
@@ -99,7 +99,7 @@ def test_each_kind_is_looked_at_in_its_way() -> None:
         ScriptedNetwork(
             {"https://web.example/": HttpResponse(200, b""), "https://node.example/": height(1)}
         ),
-        lambda _: 5.0,
+        lambda _: NewestBeat(listening_seconds=100.0, age_seconds=5.0, offset_ms=0),
     )
 
     assert set(looking.reasons().values()) == {"answered"}
@@ -158,13 +158,14 @@ def test_the_height_of_a_target_with_another_check_is_forgotten() -> None:
     assert looking.looks.look(changed.targets[1], changed).reason == "answered"
 
 
-def test_beats_count_from_the_start_of_the_service() -> None:
-    looking = Looking((Target("machine", "", beating()),))
-    assert looking.reasons() == {"machine": "not_heard_yet"}
+@pytest.mark.parametrize(("seconds", "reason"), [(70.0, "not_heard_yet"), (71.0, "no_beat")])
+def test_a_missing_beat_counts_after_the_service_has_listened_for_long_enough(
+    seconds: float, reason: str
+) -> None:
+    target = Target("machine", "", beating())
+    looking = Looking((target,), last_beat=lambda _: NewestBeat(listening_seconds=seconds))
 
-    looking.clock.sleep(60)
-
-    assert looking.reasons() == {"machine": "no_beat"}
+    assert looking.reasons() == {"machine": reason}
 
 
 @pytest.mark.parametrize(

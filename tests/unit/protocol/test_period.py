@@ -20,7 +20,7 @@ from dragon.protocol.claims.period import MAX_PERIOD_NODES
 from dragon.protocol.period import PeriodLeaf, PeriodReport, ProvenLeaf
 from dragon.protocol.trust import Trust
 from epochs import Network
-from periods import BEGIN, END, LEAVES, LOG_ROOT, MEMBERS, SIGNERS, make_report
+from period_reports import BEGIN, END, LEAVES, LOG_ROOT, MEMBERS, SIGNERS, make_report
 
 KNOWN = MEMBERS.committee
 REPORT = make_report()

@@ -13,12 +13,15 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import MAX_PAGE_SIZE, PositionPageQuery, page
 from dragon.node.parameters import NoParameters, Query, identifier, integer
+from dragon.protocol.beats import sends_beats
 from dragon.protocol.state import State
 
 MAX_WINDOWS_IN_PAGE: Final = 4096  # of the nodes of one page; it has at least one node
 
 # Returns what this service's latest probe of a node has seen, in the published form.
 Seen: TypeAlias = Callable[[str], dict[str, object] | None]
+# Returns the newest beat of a node that this service has received, in the published form.
+BeatOf: TypeAlias = Callable[[str], dict[str, object] | None]
 
 
 class NodesQuery(Query):
@@ -34,8 +37,17 @@ class MaintenanceQuery(PositionPageQuery):
     node_id: Annotated[str | None, identifier()] = None
 
 
-def routes(log: Log, seen: Seen = lambda _: None) -> Routes:
-    """Args: `seen`, of a service that keeps its latest probe of each node."""
+def routes(log: Log, seen: Seen = lambda _: None, beat: BeatOf = lambda _: None) -> Routes:
+    """Build the routes.
+
+    Args:
+        seen: of a service that keeps its latest probe of each node.
+        beat: of a service that receives the beats of targets.
+    """
+
+    def shown(state: State, node_id: str) -> dict[str, object]:
+        return {**_node(state, node_id), "seen": seen(node_id), "beat": beat(node_id)}
+
     routes_ = Routes("nodes", __name__)
 
     @routes_.get("/nodes", responses=responses(schemas.Nodes, *PAGING_ERRORS, InvalidId))
@@ -45,7 +57,7 @@ def routes(log: Log, seen: Seen = lambda _: None) -> Routes:
         remaining = sorted(id_ for id_ in state.committee.urls if id_ > query.after)
         most = min(query.limit, _fitting(state, remaining[: query.limit]))
         listed, following = page(remaining, most, str)
-        return jsonify(nodes=[_node(state, each, seen) for each in listed], next=following)
+        return jsonify(nodes=[shown(state, each) for each in listed], next=following)
 
     @routes_.get(
         "/nodes/<node_id>",
@@ -55,7 +67,7 @@ def routes(log: Log, seen: Seen = lambda _: None) -> Routes:
         """One operator or target of the committee that holds."""
         state = log.state
         state.committee.check_node(path.node_id)
-        return jsonify(_node(state, path.node_id, seen))
+        return jsonify(shown(state, path.node_id))
 
     @routes_.get(
         "/maintenance", responses=responses(schemas.MaintenancePage, *PAGING_ERRORS, InvalidId)
@@ -80,7 +92,7 @@ def _fitting(state: State, node_ids: Sequence[str]) -> int:
     return max(1, len(node_ids))
 
 
-def _node(state: State, node_id: str, seen: Seen) -> dict[str, object]:
+def _node(state: State, node_id: str) -> dict[str, object]:
     last = state.last(node_id)
     is_operator = node_id in state.committee.keys
     return {
@@ -88,8 +100,7 @@ def _node(state: State, node_id: str, seen: Seen) -> dict[str, object]:
         "kind": "operator" if is_operator else "target",
         "status": str(last.status) if last else "unknown",
         "since": last.timestamp if last else None,
-        "seen": seen(node_id),
-        "signed": is_operator,
+        "signed": is_operator or sends_beats(state.committee, node_id),
         "listed_since": state.listed_since[node_id],
         "maintenance": [
             {

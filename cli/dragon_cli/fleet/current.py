@@ -25,7 +25,7 @@ def committee(home: Home, http: HttpClient) -> Committee:
 
     Raises NoHome, NoCommittee, LineageForked: as `held`.
     """
-    return newer(held(home), http)
+    return newer(held(home), http).newest
 
 
 def newer(known: Lineage, http: HttpClient) -> Lineage:

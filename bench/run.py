@@ -16,6 +16,7 @@ BENCHMARKS = (
     *("reads", "proofs", "ingest", "pipeline", "flood", "flood_fleet", "strangers"),
     "connections",
     "explorer",
+    "periods",
 )
 
 

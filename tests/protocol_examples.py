@@ -24,6 +24,7 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee, Expert, short_id
@@ -32,6 +33,7 @@ from dragon.protocol.founding import Change, succeed
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.member import Member, Role
+from dragon.protocol.period import PeriodLeaf, PeriodReport, report_tree
 from dragon.protocol.streams.chunks import chunk_headers, encode_chunks, opening, tree_of
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.receipt import Receipt
@@ -178,6 +180,25 @@ class Maker:
         members["root"] = to_hex(tree.root(members["size"]))
         self._root("downtime", members, self.committee.id)
         self._certified(DowntimeClaim, members, "downtime-certificate")
+        self._period(members)
+
+    def _period(self, stated: dict[str, Any]) -> None:
+        """Certify all nodes of the first interval; the log has events of one of them only."""
+        seconds = ("seconds_down", "seconds_maintenance", "seconds_unknown")
+        unknown = [0, 0, stated["to"] - stated["from"]]
+        known = [stated[each] for each in seconds]
+        leaves = [
+            PeriodLeaf(node_id, *(known if node_id == stated["node_id"] else unknown))
+            for node_id in sorted(self.committee.urls)
+        ]
+        members = {name: stated[name] for name in ("from", "to", "root", "size")}
+        members |= {"nodes": len(leaves), "report": to_hex(report_tree(leaves).root())}
+        self._root("period", members, self.committee.id)
+        signers = self.examples.value("period-report")["certificate"]["signers"]
+        claim = PeriodClaim.take(Members(members, "period"))
+        report = PeriodReport.of(self._certify(claim, tuple(signers)), leaves)
+        self.examples.put("period-report", report.to_json())
+        self.examples.put("period-leaf", report.prove(stated["node_id"]).to_json())
 
     def _stream(self) -> None:
         put, get, raw = self.examples.put, self.examples.value, self.examples.raw

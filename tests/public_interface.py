@@ -19,6 +19,8 @@ import pytest
 from dragon.net import http_client
 from dragon.net.stream_client import StreamClient
 from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.period import PeriodLeaf
+from period_reports import make_report
 from stream_simulation import TOKEN, StreamWorld
 
 STREAM_URL: Final = "http://streams:5300"  # the stream service of a StreamWorld
@@ -85,6 +87,7 @@ def _write_files(folder: Path, world: StreamWorld, stream: Any) -> None:
         log.backup(copy)
     _write_json(folder / "event.json", world.get("operator_1", "/events/1").json())
     _write_json(folder / "downtime.json", _downtime(world))
+    _write_json(folder / "period.json", _period(world))
     _write_json(folder / "receipts/chunk-00000000.json", world.receipt(stream, 0).to_json())
     (folder / "chunk-00000000").write_bytes(DATA)
     (folder / "readings.txt").write_bytes(3 * DATA)
@@ -94,6 +97,11 @@ def _downtime(world: StreamWorld) -> Any:
     begin = world.committee.rounds.genesis
     claim = DowntimeClaim("operator_2", begin, begin + 100, 35, 0, 0, 4, bytes(32))
     return world.members.certify(claim, world.operators[:3]).to_json()
+
+
+def _period(world: StreamWorld) -> Any:
+    leaves = [PeriodLeaf("operator_1", 0, 0, 0), PeriodLeaf("operator_2", 35, 0, 0)]
+    return make_report(leaves, world.members, world.operators[:3]).to_json()
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -460,7 +460,7 @@ class World:
         runtime = self.runtime(name)
         files = Databases.open(settings, runtime)
         components = dragon_operator.main.assemble(settings, files, client, runtime)
-        databases = [files.log, files.journal, files.objects]
+        databases = [files.log, files.journal, files.objects, files.evidence]
         return databases, components, dragon_operator.app.create_app(components)
 
     def _make_aggregator(self, name: str, client: SequencerClient) -> Made:
@@ -568,6 +568,7 @@ class World:
                 begun = self.clock.now
                 self.services[name].components.peers.probe()
                 self.services[name].components.peer_reports.step()
+                self.services[name].components.evidence.step()
                 self.clock.now = begun
         self.settle()
 

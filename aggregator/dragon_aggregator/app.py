@@ -21,6 +21,7 @@ from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.routes import (
     downtime_certificates,
     outbox,
+    period_certificates,
     rounds,
     single_signed,
     submissions,
@@ -45,7 +46,10 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         exceptions=Exceptions(is_submission=submissions.is_submission),
         certification=components.certification,
     )
-    parts = (rounds, outbox, downtime_certificates, suspicions, submissions, single_signed)
+    parts = (
+        *(rounds, outbox, downtime_certificates, period_certificates),
+        *(suspicions, submissions, single_signed),
+    )
     for module in parts:
         app.register_api(module.routes(components))
     app.register_api(beats.routes(components.beats, direct=False))

@@ -22,6 +22,7 @@ from dragon.protocol import certificate
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import Claim, kind_of, kinds
 from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 
@@ -30,6 +31,7 @@ BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again
 # threads: anyone may request downtime certificates and submit windows.
 MAX_CONCURRENT_REQUESTS: Final = 32
 MAX_CONCURRENT_DOWNTIME_REQUESTS: Final = 4
+MAX_CONCURRENT_PERIOD_REQUESTS: Final = 2  # an operator evaluates one period at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +202,11 @@ def _shut_down(pools: Mapping[str, Executor]) -> None:
 
 
 def _most_requests(kind: str) -> int:
-    is_downtime = kind == DowntimeClaim.KIND
-    return MAX_CONCURRENT_DOWNTIME_REQUESTS if is_downtime else MAX_CONCURRENT_REQUESTS
+    most = {
+        DowntimeClaim.KIND: MAX_CONCURRENT_DOWNTIME_REQUESTS,
+        PeriodClaim.KIND: MAX_CONCURRENT_PERIOD_REQUESTS,
+    }
+    return most.get(kind, MAX_CONCURRENT_REQUESTS)
 
 
 class ActiveClaims:

@@ -16,6 +16,7 @@ from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.handover_collector import HandoverCollector
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.periods import Periods
 from dragon_aggregator.submitter import Submitter
 from dragon_aggregator.window_queue import WindowQueue
 
@@ -29,6 +30,7 @@ class Components:
     outbox: Outbox
     submitter: Submitter
     downtime: Downtime
+    periods: Periods
     window_queue: WindowQueue
     handovers: HandoverCollector
     beats: BeatBook

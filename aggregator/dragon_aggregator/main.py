@@ -36,6 +36,7 @@ from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.handover_collector import HandoverCollector
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.periods import Periods
 from dragon_aggregator.resend_schedule import ResendSchedule
 from dragon_aggregator.routes.submissions import MAX_OBJECT_BYTES
 from dragon_aggregator.settings import Settings
@@ -150,6 +151,7 @@ def assemble(
         is_caught_up=lambda: follower.caught_up,
     )
     downtime = Downtime(log, log, certifier, runtime)
+    periods = Periods(log, log, certifier, runtime)
     known_streams = KnownStreams(log, settings.listed_streams)
     window_queue = WindowQueue(
         log,
@@ -167,6 +169,7 @@ def assemble(
         entries,
         submitter,
         downtime,
+        periods,
         window_queue,
         handovers,
         beats,

@@ -81,6 +81,13 @@ def _members(context: click.Context) -> _Pairs:
     return [(each["id"], role[:-1]) for role in roles for each in found.get(role, [])]
 
 
+def _leaves(context: click.Context) -> _Pairs:
+    """The nodes of a period report, which is only read."""
+    with Path(context.params["file"]).open("rb") as file:
+        found = json.loads(file.read(MAX_FILE_BYTES))
+    return [(leaf["node_id"], "node") for leaf in found["leaves"]]
+
+
 def _ranks(context: click.Context) -> _Pairs:
     return [(str(each["rank"]), "aggregator") for each in _committee(context)["aggregators"]]
 
@@ -117,6 +124,7 @@ def _stream_ids(context: click.Context) -> _Pairs:
 
 
 complete_nodes: Final = _completer(_nodes)
+complete_leaves: Final = _completer(_leaves)
 complete_operators: Final = _completer(_operators)
 complete_targets: Final = _completer(_targets)
 complete_members: Final = _completer(_members)

@@ -106,6 +106,10 @@ class OtherStatement(DragonError):
     """The proof is about another statement than the expected one."""
 
 
+class OtherTerms(DragonError):
+    """The report pays by another rule, or another amount, than the expected one."""
+
+
 class OtherStream(ReceiptRefused, errors.OtherStream):
     """The receipt belongs to another stream than the expected one. `report` holds all checks."""
 

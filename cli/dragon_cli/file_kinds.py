@@ -17,6 +17,8 @@ from dragon_cli.hints import with_hint
 SQLITE_MAGIC: Final = b"SQLite format 3\0"
 BEGINNING_BYTES: Final = 1 << 20  # of a database, to tell what it is
 PEM_MAGIC: Final = b"-----BEGIN "
+HTML_MAGIC: Final = b"<!doctype html"
+CERTIFIED_REPORT_DATA: Final = '<script type="application/json" id="certified-report">'
 
 
 class FileKind(StrEnum):
@@ -30,8 +32,13 @@ class FileKind(StrEnum):
     KEYSTORE = "a keystore"
     RECEIPT = "a receipt"
     CERTIFICATE = "a certificate"
+    EVIDENCE = "evidence about a node"
+    PERIOD = "a period report"
+    LEAF = "the proof of one node's part of a period report"
     EVENT = "a log event with its inclusion proof"
     PROOF = "a zero-knowledge proof"
+    CERTIFIED_REPORT = "a certified report"
+    HTML = "an HTML page without a certificate"
     PROBLEM = "an error message of a service"
     LOG = "a database, such as an operator's log"
     PEM = "a certificate or key for TLS"
@@ -43,12 +50,15 @@ class FileKind(StrEnum):
 
 # Members by which a JSON object is recognized; the first entry that fits decides.
 _MEMBERS: Final = (
+    (FileKind.EVIDENCE, {"node_id", "collected_at", "operators"}),
     (FileKind.COMMITTEE, {"operators", "sequencer"}),
     (FileKind.LINEAGE, {"committees", "handovers"}),
     (FileKind.MEMBER, {"kind", "role", "proof_of_possession"}),
     (FileKind.RECEIPT, {"descriptor", "chunk"}),
     (FileKind.EVENT, {"event", "inclusion"}),
     (FileKind.CERTIFICATE, {"aggregated_signature", "signers"}),
+    (FileKind.PERIOD, {"certificate", "leaves"}),
+    (FileKind.LEAF, {"certificate", "leaf", "path"}),
     (FileKind.KEYSTORE, {"crypto", "version"}),
     (FileKind.PROBLEM, {"title", "status", "detail"}),
 )
@@ -59,7 +69,10 @@ ORIGINS: Final = {
     FileKind.MEMBER: "`dragon key new` writes one beside the key.",
     FileKind.RECEIPT: "`dragon stream FILE --stream NAME --receipts FOLDER` writes receipts.",
     FileKind.CERTIFICATE: "`dragon downtime NODE --output FILE` writes a certificate.",
+    FileKind.CERTIFIED_REPORT: "`dragon report --certified --format html` writes one.",
+    FileKind.PERIOD: "`dragon period FROM TO --output FILE` writes a period report.",
     FileKind.EVENT: "`dragon logs --event POSITION` prints an event with its inclusion proof.",
+    FileKind.EVIDENCE: "`dragon evidence NODE --at TIME` writes it.",
     FileKind.LOG: "An operator's log is `operator.db` in its data folder.",
     FileKind.KEYSTORE: "A keystore is `keystore.json` in the folder of a key.",
     FileKind.NODES: "It is `nodes.json` in the folder of a fleet.",
@@ -73,6 +86,9 @@ def kind_of(raw: bytes) -> FileKind:
     for magic, kind in ((SQLITE_MAGIC, FileKind.LOG), (PEM_MAGIC, FileKind.PEM)):
         if raw.startswith(magic):
             return kind
+    if raw[: len(HTML_MAGIC)].lower() == HTML_MAGIC:
+        has_data = CERTIFIED_REPORT_DATA.encode() in raw
+        return FileKind.CERTIFIED_REPORT if has_data else FileKind.HTML
     try:
         text = raw.decode("utf-8")
         return _kind_of_json(json.loads(text))

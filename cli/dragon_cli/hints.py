@@ -54,6 +54,9 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.NotSettled: (
         "A downtime certificate becomes available about two minutes after the period ends."
     ),
+    errors.UnsuitablePeriod: (
+        "Request a period after the network's first round, or a shorter one if there are too many."
+    ),
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
     errors.WrongCommittee: (
         "`dragon committee update` learns newer committees; or use the file of the right network."
@@ -73,6 +76,10 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.RecycledKey: "`dragon key new` makes another key.",
     errors.OversizedEvent: "Fewer or shorter ids, or a change in several steps, make it smaller.",
     errors.NotJson: "Check that the file was saved completely.",
+    errors.EvidenceError: "Collect it again with `dragon evidence`: the file was changed.",
+    errors.InvalidRule: "See docs/agreements.md: it describes every member of a rule.",
+    errors.PayoutTooSmall: "Raise `--payout`, or lower the amounts of the rule.",
+    errors.ReportAltered: "Use none of its figures; get the report again from its author.",
     errors.InvalidProof: "Get the event and the root from another operator, and compare.",
     errors.DatabaseTooOld: "Version 0.1 still verifies the file with `dragon verify log`.",
     errors.Stale: "Compare with another operator's log: honest operators refuse such an event.",
@@ -101,6 +108,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.NotTheKey: "`dragon ziggy keygen` writes a matching pair of files.",
     cli_errors.KeyHasOneUse: "Omit `--parameters`: keys sign under ziggy-classic only.",
     cli_errors.OtherParameters: "Select the parameters that you accept with `--set`.",
+    cli_errors.OtherTerms: "Compare both rules, and ask the author for a new report.",
     cli_errors.OtherStatement: "Request a proof of the statement that you expect.",
     cli_errors.PortInUse: (
         "Stop that program, or choose other ports: `--base-port` of `dragon init` or `dragon demo`."

@@ -18,16 +18,34 @@ FAILURE: Final = (
 )
 _VERIFIED: Final = "verdict: `verified`"
 _CLAIM: Final = "kind, signers and the members of the claim"
+_LEAVES: Final = (
+    "leaves: list of node_id, seconds_up, seconds_down, seconds_maintenance, seconds_unknown"
+)
 _KNOWN: Final = (
     "epoch: of the committee that signed",
     "newest_epoch: of the newest committee known",
     "seen: time of the newest checkpoint known, Unix seconds, or null",
 )
 
+_PAYOUT: Final = (
+    "rule_sha256, currency, decimals, units, distributed_units, undistributed_units (texts), "
+    "nodes: list of node_id, counted_up_seconds, counted_seconds, tier (from 1; 0: none), units, "
+    "amount"
+)
+
 _CHANGED: Final = (
     "id: of the committee that holds now", "short_id", "epoch",
     "seen: time of its newest checkpoint", "differences: list of what, before, after",
 )  # fmt: skip
+
+_EVIDENCE: Final = (
+    "node_id",
+    "from",
+    "to",
+    "event: the claim with its signers, or null",
+    "operators: list of operator, outcome, detail, signed_certificate, records, counts, gaps, "
+    "answer, look",
+)
 
 # Command → members, as `name: meaning`. A name `*` stands for members that are described elsewhere.
 SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -51,7 +69,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "committee assemble": (
         "id", "short_id", "epoch", "file", "differences: list of what, before, after",
     ),
-    "committee check": (_VERIFIED, "id", "short_id", "members: ids", "own: ids in the home"),
+    "committee check": (
+        _VERIFIED, "id", "short_id", "members: ids", "own: ids in the home",
+        "private: targets that may have private addresses, with their URLs",
+    ),
     "committee diff": ("before: id", "after: id", "differences: list of what, before, after"),
     "committee show": (
         "id", "short_id", "network_id", "committee: the file",
@@ -71,6 +92,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "[operator]: with `--uncertified`",
     ),
     "endorse": ("verdict: `accepted`", "by: URL of the aggregator", "endorsement"),
+    "evidence": (
+        "file: path of what was written", *_EVIDENCE,
+        "contradictions: list of kind, operator, detail",
+    ),
     "heartbeat": (
         "node_id", "time_ms", "accepted: offset of the clock in ms, by operator",
         "refused: reason by operator", "unreachable: reason by operator",
@@ -103,14 +128,26 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "maintenance: list of position, node_id, from, to, timestamp, state (past, now or coming)",
     ),
     "nodes": ("operator", "nodes: as `GET /nodes`, with the other operators' probes in seen_by"),
+    "period request": (
+        _VERIFIED, f"*: {_CLAIM}", _LEAVES, "certificate: the certificate",
+        "file: path of the report that was written, or null",
+    ),
+    "period prove": (
+        "[certificate]", "[leaf]", "[index]", "[path]", "[file]: with `--output`, in their place",
+        "[node_id]: with `--output`",
+    ),
     "proof security": ("parameter_set", "[warning]", "figures: a list, one entry for each size"),
     "proof verify": (_VERIFIED, "*: statement and parameter set", "security: figures in bits"),
     "receipt complete": (_VERIFIED, "receipts: list of file, state, stream"),
     "report": (
         "committee: id of the one that held at the end", "epoch", "name", "from", "to",
-        "nodes: list of node_id, kind, seconds_*, percent_*, longest_seconds, incidents",
-        "log: size, root, settled_by, settled_by_timestamp",
-        "checkpoint: size, root, timestamp of the newest",
+        "nodes: list of node_id, kind, seconds_*, percent_*, longest_seconds, incidents; of a "
+        "certified report: of node_id, seconds_*",
+        "log: size, root; not certified: settled_by, settled_by_timestamp",
+        "[checkpoint]: size, root, timestamp of the newest; not certified",
+        "[certificate]: with `--certified`",
+        "[leaves]: with `--certified`, as the certificate covers them",
+        f"[payout]: with `--payout`, {_PAYOUT}",
     ),
     "rounds": ("*: the answer to `GET /rounds`", "aggregator: URL"),
     "source": ("stream: id", "messages", "bytes"),
@@ -142,6 +179,11 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         _VERIFIED, f"*: {_CLAIM}", "position", "root",
         "anchor: kind, epoch and timestamp of the mark that certifies the root, or null", *_KNOWN,
     ),
+    "verify evidence": (
+        _VERIFIED,
+        "files: list of file, and the members of `dragon evidence` except `contradictions`",
+        "contradictions: list of kind, operator, detail", *_KNOWN,
+    ),
     "verify lineage": (
         _VERIFIED, "network: id", "name", "epoch: of the newest committee", "committee: its id",
         "short_id", "seen: time of its newest checkpoint, Unix seconds, or null",
@@ -151,10 +193,17 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         _VERIFIED, "size", "root", "vouched: epoch of the newest committee known, and the size of "
         "the part of the log that it vouches for", "nodes: status and since of each node", *_KNOWN,
     ),
+    "verify period": (
+        _VERIFIED, f"*: {_CLAIM}", "[leaves]: of a whole report, as in `period request`",
+        "[leaf]: of the proof of one node, as one of `leaves`", *_KNOWN,
+    ),
     "verify receipt": (
         "verdict: `verified` or `refused`", "complete", "stream", "name", "window", "chunk",
         "times: received_ms, timestamp, checkpoint", "checks: list of name, outcome, detail, …",
         "[epoch]: of the committee that signed", "[newest_epoch]", "[seen]",
+    ),
+    "verify report": (
+        _VERIFIED, f"*: {_CLAIM}", f"payout: null, or {_PAYOUT}", *_KNOWN,
     ),
     "votes": (
         "stream: id", "number", "state", "verdict", "position",

@@ -181,3 +181,14 @@ sequencer_port_option = _port_option("--sequencer-port", 6001, "Port of the deve
 prover_port_option = _port_option("--prover-port", 5200, "Port of the prover.")
 stream_port_option = _port_option("--stream-port", 5300, "Port of the stream service.")
 explorer_port_option = _port_option("--explorer-port", 5400, "Port of the explorer.")
+payout_option = click.option(
+    "--payout",
+    metavar="AMOUNT",
+    help="Amount to pay for the period, such as 1000 or 12.50; requires `--rule`.",
+)
+rule_option = click.option(
+    "--rule",
+    "rule_file",
+    type=EXISTING_FILE,
+    help="Reward rule (TOML), which says what a share of up time earns; requires `--payout`.",
+)

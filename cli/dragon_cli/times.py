@@ -113,10 +113,18 @@ def parse_duration(text: str) -> int:
     return seconds
 
 
-def period(begin: TimeInput, end: TimeInput | None, now: float) -> Period:
+def period(
+    begin: TimeInput,
+    end: TimeInput | None,
+    now: float,
+    *,
+    names: tuple[str, str] = ("`--from`", "`--to`"),
+) -> Period:
     """Return the period from `begin` to `end`.
 
     Without `end`: of a month or day the whole of it, otherwise until now.
+
+    Args: `names`, what the command calls the two times.
 
     Raises UsageError: the period is empty.
     """
@@ -126,7 +134,7 @@ def period(begin: TimeInput, end: TimeInput | None, now: float) -> Period:
         last, is_open = end.at, end.is_now
     if begin.at >= last:
         said = end.text if end else "now"
-        message = f"`--from` ({begin.text}) must be earlier than `--to` ({said})."
+        message = f"{names[0]} ({begin.text}) must be earlier than {names[1]} ({said})."
         raise click.UsageError(message)
     return Period(begin.at, last, is_open)
 

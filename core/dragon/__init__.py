@@ -11,6 +11,8 @@ TYPE_CHECKING = False  # not imported: `typing` takes long to load, and the heal
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from dragon.agreements.payout import compute_payout
+    from dragon.agreements.rule_file import decode_rule
     from dragon.encoding import parse
     from dragon.errors import DragonError
     from dragon.log.audit import audit as verify_log
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from dragon.protocol.committee import Committee
     from dragon.protocol.lineage import Lineage
     from dragon.protocol.log_entry import LogEntry, ProvenEntry
+    from dragon.protocol.period import PeriodReport, ProvenLeaf
     from dragon.protocol.streams.receipt import Receipt
     from dragon.protocol.streams.receipt_verification import is_complete, verify_receipt
     from dragon.protocol.trust import Trust
@@ -34,11 +37,15 @@ __all__ = [
     "Lineage",
     "LogEntry",
     "OperatorClient",
+    "PeriodReport",
     "ProvenEntry",
+    "ProvenLeaf",
     "Receipt",
     "StreamClient",
     "StreamUpload",
     "Trust",
+    "compute_payout",
+    "decode_rule",
     "is_complete",
     "parse",
     "verify_log",
@@ -54,11 +61,15 @@ _SOURCES: Final = {
     "Lineage": "dragon.protocol.lineage:Lineage",
     "LogEntry": "dragon.protocol.log_entry:LogEntry",
     "OperatorClient": "dragon.net.operator_client:OperatorClient",
+    "PeriodReport": "dragon.protocol.period:PeriodReport",
     "ProvenEntry": "dragon.protocol.log_entry:ProvenEntry",
+    "ProvenLeaf": "dragon.protocol.period:ProvenLeaf",
     "Receipt": "dragon.protocol.streams.receipt:Receipt",
     "StreamClient": "dragon.net.stream_client:StreamClient",
     "StreamUpload": "dragon.net.stream_upload:StreamUpload",
     "Trust": "dragon.protocol.trust:Trust",
+    "compute_payout": "dragon.agreements.payout:compute_payout",
+    "decode_rule": "dragon.agreements.rule_file:decode_rule",
     "is_complete": "dragon.protocol.streams.receipt_verification:is_complete",
     "parse": "dragon.encoding:parse",
     "verify_log": "dragon.log.audit:audit",

@@ -359,6 +359,30 @@ class InvalidProof(DragonError):
     """The Merkle path does not lead to the root."""
 
 
+class EvidenceError(DragonError):
+    """An operator's records about a node do not hold."""
+
+
+class BrokenChain(EvidenceError):
+    """A record does not follow the one before it, so one was removed, inserted or changed."""
+
+
+class ForeignRecord(EvidenceError):
+    """A record, a seal or the event is about another node, or of another operator."""
+
+
+class InvalidRule(DragonError):
+    """The reward rule is not TOML, or contradicts itself."""
+
+
+class PayoutTooSmall(DragonError):
+    """The amounts that a reward rule states add up to more than the payout."""
+
+
+class ReportAltered(DragonError):
+    """The report does not show what its certificate, its leaves and its rule give."""
+
+
 class ProofRefused(DragonError):
     """The zero-knowledge proof does not prove its statement.
 

@@ -18,6 +18,14 @@ from dragon_docs.tables import code, sentence
 # What each table is about: package and prefixes of modules; all modules if there is no prefix.
 PARTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "formats": ("dragon", ("dragon.protocol", "dragon.encoding", "dragon.stark.blocks")),
+    "agreements": (
+        "dragon",
+        (
+            "dragon.agreements",
+            "dragon.protocol.claims.maintenance",
+            "dragon.protocol.claims.period",
+        ),
+    ),
     "shared": ("dragon", ("dragon.node", "dragon.net", "dragon.log", "dragon.storage")),
     "probing": ("dragon", ("dragon.probing",)),
     "operator": ("dragon_operator", ()),

@@ -17,7 +17,8 @@ from dragon.node.routes import beats, committee, log, streams
 from dragon.probing import clock_skew
 from dragon.protocol.claims.status import Status
 from dragon_operator.components import Components
-from dragon_operator.routes import attestations, events, nodes, probes, windows
+from dragon_operator.evidence_recorder import EvidenceRecorder
+from dragon_operator.routes import attestations, events, evidence, nodes, probes, windows
 
 
 def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
@@ -49,6 +50,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     app.register_api(probes.routes(components))
     app.register_api(beats.routes(components.beats, direct=True))
     app.register_api(events.routes(components))
+    app.register_api(evidence.routes(components))
     app.register_api(log.routes(components.log))
     app.register_api(committee.routes(components.log, components.approved))
     app.register_api(streams.routes(components.log, components.streams))
@@ -145,6 +147,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
         components.approved()[components.myself] is not None,
     )
     yield metrics.disk_fault(components.disks)
+    yield from _evidence_metrics(components.evidence)
     verifications = components.window_voter.verifications
     yield metrics.counters(
         "verification_seconds",
@@ -155,3 +158,17 @@ def _metrics(components: Components) -> Iterator[Metric]:
     yield metrics.quorum_margin(components.peers.quorum_margin())
     blind = components.peers.is_blind(probe_results)
     yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)
+
+
+def _evidence_metrics(evidence: EvidenceRecorder) -> Iterator[Metric]:
+    yield metrics.counters(
+        "evidence_records",
+        "Signed records of looks and answers since the start: stored, or lost before that.",
+        "outcome",
+        {"stored": evidence.stored, "lost": evidence.lost},
+    )
+    yield metrics.gauge(
+        "evidence_fault",
+        "1 while records of looks and answers cannot be stored: full disk or damaged file.",
+        bool(evidence.fault),
+    )

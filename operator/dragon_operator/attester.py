@@ -14,6 +14,7 @@ from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee, Seated
@@ -114,6 +115,11 @@ class Attester:
                 self._admit_downtime,
                 self._decide_downtime,
                 self._evaluations(lambda: evaluations.DOWNTIME_CAPACITY),
+            ),
+            PeriodClaim: _Kind(
+                self._admit_period,
+                self._decide_period,
+                self._evaluations(lambda: evaluations.PERIOD_CAPACITY),
             ),
             WindowClaim: _Kind(
                 self._admit_window,
@@ -311,6 +317,16 @@ class Attester:
     def _decide_downtime(self, claim: DowntimeClaim) -> None:
         self._log_claim_checks.check_downtime(claim)
         self._journal.decide_log_claim(claim, self._log.state.size, self._root_at)
+
+    def _admit_period(self, claim: PeriodClaim) -> None:
+        self._status_checks.check_clock()  # as for downtime
+        self._log_claim_checks.admit_period(claim)
+
+    def _decide_period(self, claim: PeriodClaim) -> None:
+        if not self._journal.is_signed(claim):
+            self._log_claim_checks.check_period(claim)
+        self._journal.decide_log_claim(claim, self._log.state.size, self._root_at)
+        self._journal.decide_period(claim, self._log.state.log_time)
 
     # Windows: signed in any round and as often as requested. Only the verdict is a decision.
 

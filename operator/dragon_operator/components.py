@@ -16,6 +16,7 @@ from dragon.storage.disk import Disk
 from dragon_operator.approvals import Approvals
 from dragon_operator.attester import Attester
 from dragon_operator.beat_relay import BeatRelay
+from dragon_operator.evidence_recorder import EvidenceRecorder
 from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
 from dragon_operator.journal_gaps import JournalGaps
@@ -51,6 +52,7 @@ class Components:
     beats: BeatBook
     beat_relay: BeatRelay
     heard_rounds: HeardRounds
+    evidence: EvidenceRecorder
     certification: Certification
     entropy: Callable[[int], bytes]
     wall: Callable[[], float]

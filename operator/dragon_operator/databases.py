@@ -12,6 +12,7 @@ from dragon.net.runtime import Runtime
 from dragon.storage.blobs import SCHEMA as OBJECTS
 from dragon.storage.database import Database
 from dragon_operator import verdict_store
+from dragon_operator.evidence_store import open_evidence
 from dragon_operator.journal_file import open_journal
 from dragon_operator.settings import Settings
 
@@ -23,6 +24,7 @@ class Databases:
     log: Database  # `operator.db`: the log, and verdicts on windows
     journal: Database  # `operator-journal.db` beside it: decisions to sign
     objects: Database  # `operator-objects.db`: objects that other services hold as well
+    evidence: Database  # `operator-evidence.db`: signed records of looks and answers
 
     @classmethod
     def open(cls, settings: Settings, runtime: Runtime) -> Self:
@@ -50,8 +52,10 @@ class Databases:
             log.close()
             raise
         objects = Database(path.with_name(f"{path.stem}-objects.db"), OBJECTS, disk=log.disk)
-        return cls(log, journal, objects)
+        network_id = settings.committee.network_id
+        evidence = open_evidence(path, network_id, settings.operator, log.disk)
+        return cls(log, journal, objects, evidence)
 
     def close(self) -> None:
-        for database in (self.log, self.journal, self.objects):
+        for database in (self.log, self.journal, self.objects, self.evidence):
             database.close()

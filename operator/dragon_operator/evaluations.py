@@ -14,7 +14,8 @@ address tells it from strangers. What a stranger can occupy is bounded:
 * Each kind of claim has its own threads and places (`Capacity`). Of checkpoints and windows there
   are few valid claims as well, and their signatures are kept, so that each costs its evaluation
   once. Only downtime can be claimed of any interval, by anyone for anyone: those claims delay each
-  other and nothing else.
+  other and nothing else. A report on all nodes takes the processor for longer: one is evaluated at
+  a time, and those for strangers use a tenth of the time (`strangers_rest`).
 * An evaluation runs on its own thread and goes on without its requester. Few requests wait for it;
   all others are told `busy` at once, and their next request finds the outcome. So a node that hangs
   cannot occupy the threads of the server, and a stranger who requests the aggregator's claim first
@@ -59,6 +60,7 @@ class Capacity:
     members: int  # evaluations for members at a time, besides those
     pending: int  # evaluations that run or wait for a thread; beyond, other claims are `busy`
     waiting: int  # requests that wait for an outcome; beyond, they are `busy`
+    strangers_rest: float = 0.0  # seconds of pause after each second of an evaluation for strangers
 
 
 # Together, at most 40 requests of strangers wait. A server needs more threads than that for them.
@@ -68,6 +70,7 @@ STATUS_THREADS_FOR_MEMBERS: Final = 32  # as many claims as an aggregator sends 
 CHECKPOINT_CAPACITY: Final = Capacity(strangers=2, members=2, pending=16, waiting=8)
 HANDOVER_CAPACITY: Final = Capacity(strangers=1, members=2, pending=8, waiting=8)
 DOWNTIME_CAPACITY: Final = Capacity(strangers=2, members=2, pending=8, waiting=8)
+PERIOD_CAPACITY: Final = Capacity(strangers=1, members=1, pending=1, waiting=4, strangers_rest=9.0)
 WINDOW_CAPACITY: Final = Capacity(strangers=4, members=4, pending=32, waiting=8)
 
 
@@ -146,6 +149,7 @@ class Evaluations:
         self._pending: dict[bytes, _Evaluation] = {}
         self._waiting: dict[bool, Counter[bytes]] = {False: Counter(), True: Counter()}
         self._kept: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()  # with their ends
+        self._strangers_rest_until = 0.0  # monotonic seconds
 
     @property
     def _capacity(self) -> Capacity:
@@ -206,6 +210,9 @@ class Evaluations:
                 return pending
             if is_full:
                 raise _busy(f"{self._capacity.pending} claims of this kind are being evaluated")
+            if not is_member and self._monotonic() < self._strangers_rest_until:
+                message = "claims of strangers of this kind are evaluated with pauses; try again"
+                raise AttestationRefused(RefusalReason.BUSY, message)
             return self._submit(root, evaluate, is_member=is_member)
 
     def _count_pending(self, *, is_member: bool) -> int:
@@ -241,8 +248,14 @@ class Evaluations:
 
     def _end(self, root: bytes, ended: Future[Outcome]) -> None:
         with self._lock:
-            self._pending.pop(root, None)
-            if ended.cancelled() or ended.exception() is not None:
+            evaluation = self._pending.pop(root, None)
+            if ended.cancelled():
+                return
+            if evaluation is not None and not evaluation.is_member:
+                now = self._monotonic()
+                rest = self._capacity.strangers_rest * (now - evaluation.begun_at)
+                self._strangers_rest_until = now + rest
+            if ended.exception() is not None:
                 return
             outcome = ended.result(timeout=None)
             until = self._keep_until(outcome)

@@ -14,8 +14,8 @@ entries, and the seconds that those entries give. So the journal contains the si
 newest log that it was used with, and another log signs no such claims: neither one that was read
 again and is shorter, nor one of a ledger that was reset. All logs that extend the recorded one have
 the same entries up to its size, so no second root and no other totals of such a size can be signed.
-Strangers, who may request the totals of any interval, leave nothing here. What their windows leave
-is bounded: see `window_journal`.
+Strangers, who may request the totals of any interval, leave nothing here. What their windows and
+requested periods leave is bounded: see `window_journal` and `period_journal`.
 
 Never restore an old copy of the journal: it lacks decisions that were already signed and sent.
 """
@@ -32,12 +32,13 @@ from dragon.errors import AttestationRefused
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import Rounds
 from dragon.storage.database import Database
-from dragon_operator import handover_journal
+from dragon_operator import handover_journal, period_journal
 from dragon_operator.journal_file import ARCHIVE_CLEARS, SCHEMA
 from dragon_operator.window_journal import WindowJournal
 
@@ -58,7 +59,7 @@ class Journal:
     """Decisions of one operator. A decision never changes.
 
     They are: (node, start of a round) → status; epoch → next committee; the size and root of the
-    longest log signed for; and those on windows, in `windows`.
+    longest log signed for; (period, size) → report; and those on windows, in `windows`.
     """
 
     def __init__(self, database: Database, seated: Seated) -> None:
@@ -123,6 +124,22 @@ class Journal:
         with self._database.write() as connection:
             handover_journal.decide(connection, claim, committee.epoch, log_time)
 
+    def is_signed(self, claim: PeriodClaim) -> bool:
+        """Whether this very claim was signed before: see `period_journal`.
+
+        Raises AttestationRefused: `equivocation`.
+        """
+        with self._database.read() as connection:
+            return period_journal.is_signed(connection, claim)
+
+    def decide_period(self, claim: PeriodClaim, log_time: int) -> None:
+        """Record the decision to sign a report, after `decide_log_claim`: see `period_journal`.
+
+        `log_time` is in Unix seconds. Raises AttestationRefused: `equivocation`.
+        """
+        with self._database.write() as connection:
+            period_journal.decide(connection, claim, log_time)
+
     def _trim(self, connection: Connection) -> None:
         """Bound the table while log time stands still: forget the oldest rounds, for good."""
         self._until_trim -= 1
@@ -179,7 +196,7 @@ class Journal:
 
     def decide_log_claim(
         self,
-        claim: CheckpointClaim | DowntimeClaim,
+        claim: CheckpointClaim | DowntimeClaim | PeriodClaim,
         size: int,
         root_at: Callable[[int], bytes | None],
     ) -> None:

@@ -1,4 +1,4 @@
-"""Checks of claims about the log: checkpoints, and the downtime of a past interval."""
+"""Checks of claims about the log: checkpoints, downtime, and reports on periods."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from dragon.errors import AttestationRefused, NotSettled, UnknownNode
+from dragon.errors import AttestationRefused, NotSettled, UnknownNode, UnsuitablePeriod
 from dragon.log.downtime import claim_at, settled_size
+from dragon.log.period import nodes_of, report_at
 from dragon.log.store import Log
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator.peer_monitor import PeerMonitor
@@ -64,6 +66,40 @@ class LogClaimChecks:
             self.log.state.check_node(claim.node_id)
         except UnknownNode as error:
             _refuse(RefusalReason.UNKNOWN_NODE, str(error))
+        self._check_settled(claim)
+
+    def check_downtime(self, claim: DowntimeClaim) -> None:
+        """Raise AttestationRefused unless our log gives exactly the claimed totals."""
+        self._check_not_stopped()
+        interval = (claim.begin, claim.end)
+        ours = claim_at(self.log, claim.node_id, interval, size=claim.size)
+        if ours != claim:
+            _refuse(RefusalReason.MALFORMED, "our log gives other totals for that interval")
+
+    def admit_period(self, claim: PeriodClaim) -> None:
+        """Raise AttestationRefused unless the claim is about the log that settles its end. Cheap.
+
+        The report is not computed, but its nodes are counted.
+        """
+        self._check_not_stopped()
+        self._check_settled(claim)
+        try:
+            nodes = nodes_of(self.log, (claim.begin, claim.end), claim.size)
+        except UnsuitablePeriod as error:
+            _refuse(RefusalReason.MALFORMED, str(error))
+        if len(nodes) != claim.nodes:
+            message = f"that period has {len(nodes)} nodes, not {claim.nodes}"
+            _refuse(RefusalReason.MALFORMED, message)
+
+    def check_period(self, claim: PeriodClaim) -> None:
+        """Raise AttestationRefused unless our log gives exactly the claimed report."""
+        self._check_not_stopped()
+        ours, _ = report_at(self.log, (claim.begin, claim.end), size=claim.size)
+        if ours != claim:
+            _refuse(RefusalReason.MALFORMED, "our log gives another report on that period")
+
+    def _check_settled(self, claim: DowntimeClaim | PeriodClaim) -> None:
+        """Check that the claim is about the log that settles the end of its interval."""
         try:
             size = settled_size(self.log, claim.end, self.wall())
         except NotSettled as error:
@@ -75,16 +111,8 @@ class LogClaimChecks:
             )
         self._check_root(claim)
 
-    def check_downtime(self, claim: DowntimeClaim) -> None:
-        """Raise AttestationRefused unless our log gives exactly the claimed totals."""
-        self._check_not_stopped()
-        interval = (claim.begin, claim.end)
-        ours = claim_at(self.log, claim.node_id, interval, size=claim.size)
-        if ours != claim:
-            _refuse(RefusalReason.MALFORMED, "our log gives other totals for that interval")
-
     def _check_root(
-        self, claim: CheckpointClaim | DowntimeClaim | HandoverClaim | AcceptanceClaim
+        self, claim: CheckpointClaim | DowntimeClaim | PeriodClaim | HandoverClaim | AcceptanceClaim
     ) -> None:
         if claim.size > (size := self.log.state.size):
             _refuse(RefusalReason.BEHIND, f"our log has only {size} entries, not {claim.size}")

@@ -26,6 +26,7 @@ from dragon.node.lanes import Lane
 from dragon.node.refutation_limit import OPERATOR_RATE, RefutationLimit
 from dragon.node.service import Service
 from dragon.probing.probe_history import ProbeHistory
+from dragon.probing.probe_result import ProbeResult
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
 from dragon.storage.blobs import ObjectStore
@@ -36,6 +37,8 @@ from dragon_operator.attester import Attester
 from dragon_operator.beat_relay import BeatRelay
 from dragon_operator.components import Components
 from dragon_operator.databases import Databases
+from dragon_operator.evidence_recorder import EvidenceRecorder
+from dragon_operator.evidence_store import EvidenceStore
 from dragon_operator.handover_checks import HandoverChecks
 from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
@@ -93,6 +96,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         components.peer_reports.run,
         components.target_looks.run,
         components.window_voter.run,
+        components.evidence.run,
         components.beats.run,
         clients.members.run,
     ]
@@ -149,6 +153,14 @@ def assemble(
         files=CommitteeFiles(log, runtime).fetch,
     )
     probe_history = ProbeHistory(log, runtime.wall)
+    evidence_store = EvidenceStore(databases.evidence, settings.evidence_mb << 20)
+    evidence = EvidenceRecorder(settings.seat, log, evidence_store, runtime)
+    follower.subscribe(evidence.note_entries)
+
+    def note(result: ProbeResult) -> None:
+        probe_history.add(result)
+        evidence.note_look(result)
+
     approvals = Approvals(approval_path(settings.database), runtime.wall)
     operator_keys = OperatorKeys(log, runtime.wall, approvals.current)
     beat_relay = BeatRelay(log, myself, runtime)
@@ -163,7 +175,7 @@ def assemble(
         log,
         runtime,
         myself=myself,
-        on_result=probe_history.add,
+        on_result=note,
         keys_of=operator_keys.of,
         last_beat=beats.newest,
     )
@@ -230,6 +242,7 @@ def assemble(
         beats,
         beat_relay,
         heard_rounds,
+        evidence,
         Certification(log, log, follower, runtime, heard_rounds),
         runtime.entropy,
         runtime.wall,

@@ -48,6 +48,10 @@ MEANINGS: Final[Mapping[str, str]] = {
         "Without it, on any stream."
     ),
     "OPERATOR_OBJECTS_MB": "Storage for the objects of windows, in MiB.",
+    "OPERATOR_EVIDENCE_MB": (
+        "Storage for the signed records of what the operator saw and answered in the last 30 days, "
+        "in MiB: `operator-evidence.db` beside the database."
+    ),
 }
 
 
@@ -68,6 +72,7 @@ class Settings:
     windows_per_second: int = 2
     listed_streams: frozenset[bytes] | None = None  # None: every stream is accepted
     objects_mb: int = 2048
+    evidence_mb: int = 256
     tls: Tls = PLAIN
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
@@ -120,6 +125,7 @@ class Settings:
             windows_per_second=values.integer("OPERATOR_WINDOWS_PER_SECOND", 2, least=1, most=1000),
             listed_streams=values.streams("OPERATOR_STREAMS_FILE"),
             objects_mb=values.integer("OPERATOR_OBJECTS_MB", 2048, least=64, most=1_000_000),
+            evidence_mb=values.integer("OPERATOR_EVIDENCE_MB", 256, least=16, most=100_000),
             threads=values.integer("DRAGON_THREADS", 64, least=4, most=256),
             tls=values.tls(),
             proxies=values.networks("DRAGON_PROXIES"),

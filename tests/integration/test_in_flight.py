@@ -17,6 +17,7 @@ from committees import Members, make_members, secret
 from dragon.encoding import Json, to_hex
 from dragon.errors import LedgerUnavailable
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import Verdict
 from dragon.protocol.committee import Aggregator
@@ -168,7 +169,7 @@ def test_a_downtime_certificate_is_made_anew_with_the_same_totals(world: World) 
     after = world.post(AGGREGATOR, path, asked).json()
 
     assert after["committee"] == to_hex(following.committee.id)
-    for member in ("seconds_down", "seconds_unknown", "size", "root"):
+    for member in ("seconds_down", "seconds_maintenance", "seconds_unknown", "size", "root"):
         assert after[member] == before[member]
 
 
@@ -183,6 +184,21 @@ def test_an_endorsement_of_the_committee_before_is_reported_to_the_sender(world:
     answer = world.post(AGGREGATOR, "/endorsements", endorsed.to_json())
 
     assert (answer.status_code, answer.json()["title"]) == (422, "superseded")
+
+
+def test_an_announcement_for_the_committee_before_is_reported_to_the_sender(world: World) -> None:
+    begin = int(world.clock.now) + 2 * world.committee.maintenance_notice
+    announced = world.members.announce(
+        MaintenanceClaim("operator_1", begin, begin + 60, int(world.clock.now))
+    )
+    world.take_seats(propose(world))
+    world.run(2)
+
+    answer = world.post(AGGREGATOR, "/maintenance", announced.to_json())
+
+    assert (answer.status_code, answer.json()["title"]) == (422, "superseded")
+    world.announce("operator_1", begin, 60)
+    assert len(world.components("operator_2").log.announcements("operator_1")) == 1
 
 
 # Nobody looks down

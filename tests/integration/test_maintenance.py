@@ -98,6 +98,10 @@ def test_an_outage_in_announced_time_is_certified_as_maintenance(world: World) -
     assert claim.seconds_down == up - down
     assert claim.seconds_maintenance == window.end - down
     assert claim.seconds_unknown == 0
+    for wrong in (0, claim.seconds_maintenance - 1, claim.seconds_down):
+        changed = dataclasses.replace(claim, seconds_maintenance=wrong)
+        answer = world.post("operator_1", "/attestations", changed.to_json())
+        assert (answer.status_code, answer.json()["reason"]) == (409, "malformed")
     _check_all_agree(world, claim)
 
 

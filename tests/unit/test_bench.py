@@ -27,6 +27,7 @@ LITTLE: dict[str, dict[str, Any]] = {
     "strangers": {"seconds": 1.0},
     "connections": {},
     "explorer": {"days": 1, "operators": (4,), "nodes": 7, "repetitions": 1},
+    "periods": {"days": 3, "nodes": 40},
 }
 
 

@@ -17,7 +17,7 @@ def routes(components: Components) -> Routes:
 
     @routes.post(
         "/downtime-certificates",
-        request_body=routes.request_body(schemas.Period),
+        request_body=routes.request_body(schemas.NodeInterval),
         responses={
             **responses(
                 schemas.DowntimeCertificate,

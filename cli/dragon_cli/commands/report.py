@@ -1,8 +1,9 @@
-"""`dragon report`: uptime, downtime and incidents of all nodes in a period, from a verified log."""
+"""`dragon report`: uptime, downtime and payouts of all nodes in a period."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -12,10 +13,10 @@ import click
 from dragon.encoding import check_id, from_hex, to_hex
 from dragon.errors import InvalidProof
 from dragon.protocol.merkle import HASH_BYTES
-from dragon_cli.command_line import given_options
+from dragon.protocol.trust import Trust
 from dragon_cli.completions import complete_nodes
-from dragon_cli.files import check_free, write_new
-from dragon_cli.fleet import queries
+from dragon_cli.files import check_free
+from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint
 from dragon_cli.options import (
@@ -25,19 +26,23 @@ from dragon_cli.options import (
     home_option,
     json_option,
     operator_option,
+    payout_option,
+    rule_option,
     trust_options,
 )
 from dragon_cli.render.output import console
-from dragon_cli.render.text import as_json_text, print_json
 from dragon_cli.report import formats, sources
+from dragon_cli.report.certifying import certified_forms, load_terms, read_period, request_period
 from dragon_cli.report.figures import Report, compute
+from dragon_cli.report.forms import Forms, write
+from dragon_cli.report.sources import VerifiedLog
 from dragon_cli.times import FORMS, MonthType, Period, TimeInput, TimeType, cut_at_settled, period
 from dragon_cli.trust import load_trust
 
 FORMATS: Final = ("table", "csv", "json", "html")
 
 
-@click.command(short_help="Report uptime, downtime and incidents of a period.")
+@click.command(short_help="Report uptime, downtime, incidents and payouts of a period.")
 @click.option("--month", metavar="MONTH", type=MonthType(), help="Month, such as 2026-10.")
 @click.option("--from", "begin", metavar="TIME", type=TimeType(), help=f"Begin: {FORMS}.")
 @click.option(
@@ -64,6 +69,19 @@ FORMATS: Final = ("table", "csv", "json", "html")
 )
 @click.option("--output", type=NEW_FILE, help="Write the report to this new file.")
 @click.option(
+    "--certified",
+    is_flag=True,
+    help="Let the operators sign the seconds of all nodes; the HTML file proves them.",
+)
+@click.option(
+    "--certificate",
+    "certificate_file",
+    type=EXISTING_FILE,
+    help="Use this file of `dragon period`, and no network; implies `--certified`.",
+)
+@payout_option
+@rule_option
+@click.option(
     "--log",
     "log_file",
     type=EXISTING_FILE,
@@ -84,6 +102,10 @@ def report(
     nodes: tuple[str, ...],
     format_: str,
     output: Path | None,
+    certified: bool,
+    certificate_file: Path | None,
+    payout: str | None,
+    rule_file: Path | None,
     log_file: Path | None,
     operator: str | None,
     root: str | None,
@@ -97,27 +119,82 @@ def report(
 
     The figures come from a log of which every entry is verified. Everybody gets the same figures
     for the same period. A period that is not over is cut where the log is settled.
+
+    With `--certified` the operators sign the figures of all nodes at once. Such a report proves its
+    figures; `dragon verify report` checks the HTML file. With `--payout` and `--rule` it states
+    what each node earns (docs/agreements.md).
     """
-    wanted = _period(month, begin, end)
-    expected = None if root is None else from_hex(root, member="--root", size=HASH_BYTES)
+    fleet, form = Home(home), "json" if as_json else format_
+    terms = load_terms(rule_file, payout)
+    is_certified = bool(certified or certificate_file or terms)
+    if is_certified:
+        _refuse({"--node": nodes, "--log": log_file, "--operator": operator, "--root": root})
+    if certificate_file and (month or begin or end):
+        raise click.UsageError("The file of `--certificate` names the period; omit the times.")
     if log_file and operator:
         raise click.UsageError("`--log` uses no network; omit `--operator`.")
+    expected = None if root is None else from_hex(root, member="--root", size=HASH_BYTES)
+    chosen = [check_id(node, member="--node") for node in nodes]
+    source = certificate_file or _period(month, begin, end)
     if output:
         check_free(output)
-    fleet = Home(home)
     trust = load_trust(committee_file, trust_from, fleet)
-    chosen = [check_id(node, member="--node") for node in nodes]
-    if log_file:
-        log = sources.of_file(log_file, trust)
+    if isinstance(source, Path):
+        write(certified_forms(read_period(source), terms, trust), form, output)
+    elif is_certified:
+        http = queries.connect(fleet, ca)
+        trust = Trust(current.lineage(trust.lineage, http), trust_from)
+        found = request_period(source, trust.newest, http)
+        write(certified_forms(found, terms, trust), form, output)
     else:
-        asked = queries.operators(trust.newest, operator)
-        log = sources.of_operators(trust, asked, queries.connect(fleet, ca))
-    last = wanted.end
-    if wanted.is_open:
-        last = cut_at_settled(wanted, log.settled_until())
-    made = compute(log, chosen, wanted.begin, last)
-    _check_root(made, expected)
-    _write(made, "json" if as_json else format_, output, checked=expected is not None)
+        log = _log(trust, log_file, operator, fleet, ca)
+        made = _computed(log, chosen, source, expected)
+        write(_forms(made), form, output)
+        if expected is not None and form == "table" and output is None:
+            console.print("[green]verified[/]: the log has the expected root.")
+
+
+def _refuse(options: Mapping[str, object]) -> None:
+    """Raises UsageError: one of the options was given, and the report is certified."""
+    if given := next((name for name, value in options.items() if value), None):
+        message = f"A certified report is about all nodes and needs no log; omit `{given}`."
+        raise click.UsageError(message)
+
+
+def _log(
+    trust: Trust, file: Path | None, operator: str | None, fleet: Home, ca: Path | None
+) -> VerifiedLog:
+    if file:
+        return sources.of_file(file, trust)
+    asked = queries.operators(trust.newest, operator)
+    return sources.of_operators(trust, asked, queries.connect(fleet, ca))
+
+
+def _computed(
+    log: VerifiedLog, nodes: Sequence[str], wanted: Period, expected: bytes | None
+) -> Report:
+    """Compute a report. Raises InvalidProof: the log has another root than expected."""
+    last = cut_at_settled(wanted, log.settled_until()) if wanted.is_open else wanted.end
+    made = compute(log, nodes, wanted.begin, last)
+    if expected is not None and expected != made.root:
+        message = (
+            f"The log that settles this period has the root {to_hex(made.root)}, not "
+            f"{to_hex(expected)}."
+        )
+        raise with_hint(
+            InvalidProof(message), "Check the period, and get the report again from its author."
+        )
+    return made
+
+
+def _forms(made: Report) -> Forms:
+    return Forms(
+        nodes=len(made.nodes),
+        table=lambda options: formats.table(made, options),
+        csv=lambda: formats.as_csv(made),
+        html=lambda: formats.as_html(made, version=version("datadragon")),
+        document=made.document,
+    )
 
 
 def _period(month: TimeInput | None, begin: TimeInput | None, end: TimeInput | None) -> Period:
@@ -128,47 +205,3 @@ def _period(month: TimeInput | None, begin: TimeInput | None, end: TimeInput | N
     if month and end:
         raise click.UsageError("`--to` requires `--from`; a month has its own end.")
     return period(first, end, time.time())
-
-
-def _check_root(made: Report, expected: bytes | None) -> None:
-    """Raises InvalidProof: the log has another root than expected."""
-    if expected is not None and expected != made.root:
-        message = (
-            f"The log that settles this period has the root {to_hex(made.root)}, not "
-            f"{to_hex(expected)}."
-        )
-        raise with_hint(
-            InvalidProof(message), "Check the period, and get the report again from its author."
-        )
-
-
-def _write(made: Report, format_: str, output: Path | None, *, checked: bool) -> None:
-    if output is None and format_ == "table":
-        console.print(
-            formats.table(made, given_options(only=("home", "committee_file", "trust_from", "ca")))
-        )
-        if checked:
-            console.print("[green]verified[/]: the log has the expected root.")
-        return
-    if output is None and format_ == "json":
-        print_json(made.document())
-        return
-    text = _text(made, format_)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    write_new(output, text)
-    click.echo(f"Wrote the report of {len(made.nodes)} nodes to {output}.", err=True)
-
-
-def _text(made: Report, format_: str) -> str:
-    match format_:
-        case "csv":
-            return formats.as_csv(made)
-        case "html":
-            return formats.as_html(made, version=version("datadragon"))
-        case "json":
-            return as_json_text(made.document())
-    with console.capture() as shown:
-        console.print(formats.table(made))
-    return shown.get()

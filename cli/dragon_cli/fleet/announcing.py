@@ -119,7 +119,8 @@ def check_window(committee: Committee, window: Window, now: int) -> None:
             "latest begin."
         )
         raise errors.TooFar(message, last=last)
-    # Log time is not later than this. While checkpoints come it is later than that, less this.
+    # While checkpoints come, log time is behind the clock by less than `unknown_after`. A window
+    # that may be in time is sent: the log decides.
     if window.begin < now - committee.rounds.unknown_after + committee.maintenance_notice:
         raise too_late(committee, window, now)
 

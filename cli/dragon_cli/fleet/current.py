@@ -1,4 +1,4 @@
-"""The committee that holds now, for commands that only read: nothing is written."""
+"""The committee that holds now, and its lineage, for commands that only read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dragon.errors import DragonError
 from dragon.net.http_client import HttpClient
 from dragon.net.lineage_client import fetch_lineage
 from dragon.protocol.committee import Committee
+from dragon.protocol.lineage import Lineage
 from dragon_cli.fleet import approvals
 from dragon_cli.fleet.layout import Home
 from dragon_cli.trust import held
@@ -24,15 +25,18 @@ def committee(home: Home, http: HttpClient) -> Committee:
 
     Raises NoHome, NoCommittee, LineageForked: as `held`.
     """
-    known = held(home)
+    return lineage(held(home), http).newest
+
+
+def lineage(known: Lineage, http: HttpClient) -> Lineage:
+    """Return the newest lineage that an operator proves, for this command only; else `known`."""
     newest = known.newest
     asked = {each.id: each.url for each in newest.operators[:MAX_ASKED]}
     said = approvals.ask(http, asked)
     ahead = [asked[each.operator] for each in said if (each.epoch or 0) > newest.epoch]
     for url in ahead[:MAX_FETCHED]:
         try:
-            found = fetch_lineage(http, url, known.network_id)
-            return known.replaced_by(found).newest
+            return known.replaced_by(fetch_lineage(http, url, known.network_id))
         except DragonError:
             continue  # unproven until its first checkpoint, or a service that lies
-    return newest
+    return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from dragon.encoding import Json, to_hex
@@ -20,9 +21,13 @@ def statement(event: Event, committee: Committee) -> str:
     sentence = kind_of(event.claim).sentence(event.claim)
     if isinstance(event, SingleSigned):
         return sentence
-    signers = ", ".join(event.signers)
-    by = f"certified by {len(event.signers)} of {len(committee.operators)} operators ({signers})"
-    return f"{sentence}, {by}"
+    return f"{sentence}, {signed_by(event.signers, committee)}"
+
+
+def signed_by(signers: Sequence[str], committee: Committee) -> str:
+    """Return who certified something."""
+    of = len(committee.operators)
+    return f"certified by {len(signers)} of {of} operators ({', '.join(signers)})"
 
 
 def period(claim: DowntimeClaim) -> str:

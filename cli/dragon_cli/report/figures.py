@@ -31,12 +31,13 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class NodeFigures:
-    """One node in the period. The seconds add up to the length of the period."""
+    """One node in the period. Up, down and unknown add up to the length of the period."""
 
     node_id: str
     kind: str  # operator or target
     seconds_up: int
     seconds_down: int
+    seconds_maintenance: int  # those of `seconds_down` that lie in announced maintenance
     seconds_unknown: int
     incidents: tuple[Incident, ...]
 
@@ -51,13 +52,18 @@ class NodeFigures:
         return self.seconds_up + self.seconds_down + self.seconds_unknown
 
     def percent(self, seconds: int) -> float:
-        """Return a part of the period in percent, with three decimals.
+        """Return a part of the period in percent, as `percent_of`."""
+        return percent_of(seconds, self.seconds)
 
-        It never rounds to 100 or 0 what is less than all or more than nothing.
-        """
-        if seconds in (0, self.seconds):
-            return 100.0 if seconds else 0.0
-        return min(99.999, max(0.001, round(100 * seconds / self.seconds, 3)))
+
+def percent_of(part: int, whole: int) -> float:
+    """Return a part in percent, with three decimals.
+
+    It never rounds to 100 or 0 what is less than all or more than nothing.
+    """
+    if part in (0, whole):
+        return 100.0 if part else 0.0
+    return min(99.999, max(0.001, round(100 * part / whole, 3)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ def _node(figures: NodeFigures) -> dict[str, object]:
         "kind": figures.kind,
         "seconds_up": figures.seconds_up,
         "seconds_down": figures.seconds_down,
+        "seconds_maintenance": figures.seconds_maintenance,
         "seconds_unknown": figures.seconds_unknown,
         "percent_up": figures.percent(figures.seconds_up),
         "percent_down": figures.percent(figures.seconds_down),
@@ -175,7 +182,15 @@ def _figures(
     moves = [each for each in log.state.nodes.get(node_id, History()) if each.position < size]
     found = tuple(incidents(moves, span, seconds_down))
     up = span[1] - span[0] - whole.seconds_down - whole.seconds_unknown
-    return NodeFigures(node_id, kind, up, whole.seconds_down, whole.seconds_unknown, found)
+    return NodeFigures(
+        node_id=node_id,
+        kind=kind,
+        seconds_up=up,
+        seconds_down=whole.seconds_down,
+        seconds_maintenance=whole.seconds_maintenance,
+        seconds_unknown=whole.seconds_unknown,
+        incidents=found,
+    )
 
 
 def incidents(

@@ -6,10 +6,8 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Final
 
-from jinja2 import Environment, StrictUndefined
 from rich.console import Group
 from rich.table import Table
 
@@ -19,12 +17,14 @@ from dragon_cli.command_line import command_of
 from dragon_cli.render.output import plain
 from dragon_cli.render.text import duration, moment
 from dragon_cli.report.figures import Incident, NodeFigures, Report
+from dragon_cli.report.pages import html_page
+from dragon_cli.report.spreadsheets import plain_cell
 
 TEMPLATE: Final = "report.html.j2"
 CSV_COLUMNS: Final = (
-    "node_id", "kind", "from", "to", "seconds_up", "seconds_down", "seconds_unknown",
-    "percent_up", "percent_down", "percent_unknown", "incidents", "longest_seconds", "log_size",
-    "log_root",
+    "node_id", "kind", "from", "to", "seconds_up", "seconds_down", "seconds_maintenance",
+    "seconds_unknown", "percent_up", "percent_down", "percent_unknown", "incidents",
+    "longest_seconds", "log_size", "log_root",
 )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def table(report: Report, options: Sequence[str] = ()) -> Group:
             str(len(node.incidents)),
             duration(node.longest_seconds),
         )
-    return Group(shown, *_incidents(report), *_basis(report, options))
+    return Group(shown, *_incidents(report), *_maintenance(report), *_basis(report, options))
 
 
 def _parts(node: NodeFigures) -> tuple[int, int, int]:
@@ -62,6 +62,13 @@ def _incidents(report: Report) -> Iterator[str]:
                 f"{_end(incident)}: {duration(incident.seconds)} certified in the period "
                 f"(event {incident.position})"
             )
+
+
+def _maintenance(report: Report) -> Iterator[str]:
+    for node in report.nodes:
+        if announced := node.seconds_maintenance:
+            down = f"{duration(node.seconds_down)} down"
+            yield f"{plain(node.node_id)}: {duration(announced)} of {down} were announced ahead"
 
 
 def _end(incident: Incident) -> str:
@@ -99,9 +106,16 @@ def as_csv(report: Report) -> str:
     lines.writerow(CSV_COLUMNS)
     for node in report.nodes:
         percents = (f"{node.percent(part):.3f}" for part in _parts(node))
-        row = (node.node_id, node.kind, report.begin, report.end, *_parts(node), *percents)
+        subject = (plain_cell(node.node_id), node.kind, report.begin, report.end)
+        seconds = (
+            node.seconds_up,
+            node.seconds_down,
+            node.seconds_maintenance,
+            node.seconds_unknown,
+        )
+        outages = (len(node.incidents), node.longest_seconds)
         basis = (report.size, to_hex(report.root))
-        lines.writerow((*row, len(node.incidents), node.longest_seconds, *basis))
+        lines.writerow((*subject, *seconds, *percents, *outages, *basis))
     return text.getvalue()
 
 
@@ -111,12 +125,9 @@ def as_html(report: Report, *, version: str) -> str:
     It has no time of its own, so the same period gives the same file from every operator's log
     with the same newest checkpoint. Args: `version`, of this program.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                              lstrip_blocks=True)  # fmt: skip
-    environment.filters |= {"moment": moment, "duration": duration, "hex": to_hex}
-    text = files(__package__).joinpath(TEMPLATE).read_text("utf-8")
     operators = len(report.committee.operators)
-    return environment.from_string(text).render(
+    return html_page(
+        TEMPLATE,
         report=report,
         rounds=_described(report.committee.rounds),
         quorum=report.committee.quorum("status"),

@@ -1,4 +1,4 @@
-"""Client of an aggregator: submits suspicions, endorsements and announcements of maintenance."""
+"""Client of an aggregator: suspicions, endorsements, maintenance, and certified periods."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dragon.net.http_client import HttpClient, HttpResponse
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.messages import Suspicion
+from dragon.protocol.period import MAX_PERIOD_FILE_BYTES, PeriodReport
 
 # Errors by which an aggregator refuses an event of one signer, by the problem document's title.
 REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {
@@ -36,6 +37,13 @@ REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {
     "busy": errors.Busy,
     "rate_limited": errors.RateLimited,
 }
+# Errors that every aggregator would answer a request for a period certificate with.
+PERIOD_REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {
+    "not_settled": errors.NotSettled,
+    "not_certified": errors.NotCertified,
+    "unsuitable_period": errors.UnsuitablePeriod,
+}
+PROBLEM_MEMBERS: Final = frozenset({"type", "title", "status", "detail"})  # of RFC 9457
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +76,46 @@ class AggregatorClient:
 
     def _submit(self, path: str, body: dict[str, Json], deadline: float) -> None:
         response = self.http.post(f"{self.url}{path}", body, deadline=deadline)
-        if response.status >= HTTPStatus.BAD_REQUEST and (refusal := _refusal(response)):
-            raise refusal(response.detail())
+        _raise_refusal(response, REFUSALS)
         response.successful()
 
+    def certify_period(self, begin: int, end: int, *, deadline: float) -> PeriodReport:
+        """Request a period certificate with its leaves, for [begin, end) in Unix seconds.
 
-def _refusal(response: HttpResponse) -> type[errors.DragonError] | None:
-    """The error that the title of the problem document names, if it is one of `REFUSALS`."""
-    return REFUSALS.get(str(response.problem().get("title")))
+        It proves nothing until it is verified (`PeriodReport.verify`).
+
+        Raises:
+            NotSettled, NotCertified, UnsuitablePeriod: as the aggregator explains.
+            Unreachable: no answer.
+            BadAnswer: no usable answer, or a report on another period.
+        """
+        body: Json = {"from": begin, "to": end}
+        response = self.http.post(
+            f"{self.url}/period-certificates",
+            body,
+            deadline=deadline,
+            max_bytes=MAX_PERIOD_FILE_BYTES,
+        )
+        _raise_refusal(response, PERIOD_REFUSALS)
+        try:
+            report = PeriodReport.from_json(response.successful())
+        except (errors.InvalidEncoding, errors.UnknownKind) as error:
+            raise errors.BadAnswer(f"the answer is no period report: {error}") from None
+        if (report.claim.begin, report.claim.end) != (begin, end):
+            raise errors.BadAnswer("the answer is about another period than requested")
+        return report
+
+
+def _raise_refusal(
+    response: HttpResponse, refusals: Mapping[str, type[errors.DragonError]]
+) -> None:
+    """Raise the error that the title of a problem document names, if it is one of these.
+
+    What the aggregator adds is in its facts as `answered`.
+    """
+    if response.status < HTTPStatus.BAD_REQUEST:
+        return
+    problem = response.problem()
+    if (refusal := refusals.get(str(problem.get("title")))) is not None:
+        facts = {name: fact for name, fact in problem.items() if name not in PROBLEM_MEMBERS}
+        raise refusal(response.detail(), answered=facts)

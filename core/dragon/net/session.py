@@ -97,8 +97,11 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, ca: Path | None, limits: Limits, connector: Connector) -> None:
+    def __init__(
+        self, ca: Path | None, limits: Limits, connector: Connector, *, with_system: bool
+    ) -> None:
         self._ca, self._limits, self._connector = ca, limits, connector
+        self._with_system = with_system
         if ca is not None:
             _ = self._context  # read now, so that an unusable file is reported before any request
         super().__init__(max_retries=0, pool_connections=256, pool_maxsize=16)
@@ -106,7 +109,7 @@ class _Adapter(HTTPAdapter):
     @cached_property
     def _context(self) -> ssl.SSLContext:
         """Created on first use: reading the system's authorities takes about 20 ms."""
-        return tls.client_context(self._ca)
+        return tls.client_context(self._ca, with_system=self._with_system)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -156,7 +159,11 @@ class _Session(requests.Session):
 
 
 def make_session(
-    ca: Path | None = None, limits: Limits = Limits(), connector: Connector | None = None
+    ca: Path | None = None,
+    limits: Limits = Limits(),
+    connector: Connector | None = None,
+    *,
+    with_system: bool = False,
 ) -> requests.Session:
     """Make a session without implicit behaviour.
 
@@ -167,6 +174,7 @@ def make_session(
         ca: file with the certificate authorities to trust for HTTPS; None for the system's.
         limits: what to allow for one response.
         connector: looks hosts up and connects; by default to any address.
+        with_system: trust the system's authorities besides those of `ca`.
 
     Raises:
         SettingsError: `ca` cannot be used.
@@ -175,7 +183,7 @@ def make_session(
     session.trust_env = False
     session.headers.update({"Connection": "close", "Accept-Encoding": "identity"})
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(ca, limits, connector or Connector())
+    adapter = _Adapter(ca, limits, connector or Connector(), with_system=with_system)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
     return session

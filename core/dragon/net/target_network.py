@@ -1,4 +1,7 @@
-"""How targets are reached. Private addresses are refused, unless the committee file allows them."""
+"""How targets are reached. Private addresses are refused, unless the committee file allows them.
+
+Targets belong to others: besides the authorities of the fleet, those of the system are trusted.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ class SocketNetwork:
     """The real network."""
 
     def __init__(self, http: HttpClient, connector: Connector, ca: Path | None = None) -> None:
-        """`ca`: file with the certificate authorities to trust; None for the system's."""
+        """`ca`: file with certificate authorities to trust besides those of the system."""
         self._http = http
         self._connector = connector
         self._ca = ca
@@ -68,11 +71,12 @@ class SocketNetwork:
     @classmethod
     def create(cls, connector: Connector, ca: Path | None = None) -> Self:
         """Create a network with its own HTTP session. Raises SettingsError: `ca` is unusable."""
-        return cls(HttpClient(make_session(ca, connector=connector)), connector, ca)
+        session = make_session(ca, connector=connector, with_system=True)
+        return cls(HttpClient(session), connector, ca)
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
-        return tls.client_context(self._ca)
+        return tls.client_context(self._ca, with_system=True)
 
     def exchange(
         self,

@@ -63,11 +63,12 @@ class _Context(ssl.SSLContext):
         return wrapped
 
 
-def client_context(ca: Path | None = None) -> ssl.SSLContext:
+def client_context(ca: Path | None = None, *, with_system: bool = False) -> ssl.SSLContext:
     """Make the TLS context of a client, for HTTPS and `wss`. It checks the host name.
 
     Args:
         ca: file with the only certificate authorities to trust; None for the system's.
+        with_system: trust the system's authorities, too.
 
     Raises:
         SettingsError: `ca` cannot be used.
@@ -75,8 +76,9 @@ def client_context(ca: Path | None = None) -> ssl.SSLContext:
     context = _Context(ssl.PROTOCOL_TLS_CLIENT)
     context.sslsocket_class = TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca is None:
+    if ca is None or with_system:
         context.load_default_certs()
+    if ca is None:
         return context
     try:
         context.load_verify_locations(ca)

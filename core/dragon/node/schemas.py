@@ -19,10 +19,15 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.evidence.record import AnswerRecord as AnswerRecordShape
+from dragon.protocol.evidence.record import LookRecord as LookRecordShape
+from dragon.protocol.evidence.seal import Seal as SealShape
 from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
 from dragon.protocol.messages import Suspicion as SuspicionShape
+from dragon.protocol.period import PeriodLeaf as PeriodLeafShape
 from dragon.protocol.shape import Shape, codecs_of
 from dragon.protocol.streams.chunks import ChunkHeader as ChunkHeaderShape
 from dragon.protocol.streams.window import WindowHeader as WindowHeaderShape
@@ -61,6 +66,7 @@ class Problem(Described):
 
 Id = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
 Hash = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
+ChainId = Annotated[str, Field(pattern="^0x[0-9a-f]{32}$")]
 Nonce = Annotated[str, Field(pattern="^0x([0-9a-f]{2}){16,32}$")]
 PublicKey = Annotated[str, Field(pattern="^0x[0-9a-f]{96}$")]
 Signature = Annotated[str, Field(pattern="^0x[0-9a-f]{192}$")]
@@ -113,6 +119,8 @@ def _annotation(schema: dict[str, Any]) -> Any:
         return Literal[tuple(words)]
     if pattern := schema.get("pattern"):
         return Annotated[str, Field(pattern=pattern)]
+    if longest := schema.get("maxLength"):
+        return Annotated[str, Field(max_length=longest)]
     return Annotated[int, Field(ge=schema["minimum"], le=schema["maximum"])]
 
 
@@ -138,6 +146,10 @@ class Checkpoint(_claim(CheckpointClaim)):  # type: ignore[misc]
 
 
 class Downtime(_claim(DowntimeClaim)):  # type: ignore[misc]
+    pass
+
+
+class Period(_claim(PeriodClaim)):  # type: ignore[misc]
     pass
 
 
@@ -196,7 +208,12 @@ class DowntimeTotals(_model(DowntimeClaim)):  # type: ignore[misc]
     pass
 
 
-class Period(Schema):
+class Interval(Schema):
+    begin: Annotated[Time, Field(alias="from")]
+    end: Annotated[Time, Field(alias="to")]
+
+
+class NodeInterval(Schema):
     node_id: Id
     begin: Annotated[Time, Field(alias="from")]
     end: Annotated[Time, Field(alias="to")]
@@ -204,6 +221,19 @@ class Period(Schema):
 
 class DowntimeCertificate(Downtime, _Certified):
     pass
+
+
+class PeriodCertificate(Period, _Certified):
+    pass
+
+
+class PeriodLeaf(_model(PeriodLeafShape)):  # type: ignore[misc]
+    pass
+
+
+class PeriodReport(Schema):
+    certificate: PeriodCertificate
+    leaves: list[PeriodLeaf]
 
 
 Event = Annotated[
@@ -256,6 +286,48 @@ class SeatedCommittee(Schema):
 class LineagePage(Schema):
     committees: list[SeatedCommittee]
     checkpoint: CheckpointCertificate | None
+    next: int | None
+
+
+class Transition(Schema):
+    status: UpOrDown
+    timestamp: Time
+    position: int  # of its event in the log
+
+
+class Transitions(Schema):
+    transitions: list[Transition]
+
+
+class LookRecord(_model(LookRecordShape, kind=(Literal[LookRecordShape.KIND], ...))):  # type: ignore[misc]
+    """What the operator saw of a node; equal looks in succession are one record."""
+
+
+class AnswerRecord(_model(AnswerRecordShape, kind=(Literal[AnswerRecordShape.KIND], ...))):  # type: ignore[misc]
+    """What the operator answered to a claim about a node's status."""
+
+
+class SealedRecord(Schema):
+    """A record, and its path to the root of the seal with that chain and number."""
+
+    record: LookRecord | AnswerRecord
+    chain: ChainId
+    number: int
+    index: int
+    path: list[Hash]
+
+
+class SignedSeal(_model(SealShape)):  # type: ignore[misc]
+    """A signature on records of an operator: on root(`evidence-seal`, committee, members)."""
+
+    committee: Hash
+    signature: Signature
+
+
+class EvidencePage(Schema):
+    operator: Id
+    seals: list[SignedSeal]
+    records: list[SealedRecord]
     next: int | None
 
 

@@ -213,7 +213,14 @@ class Prober:
 
     def _finish(self, node_id: str, running: _RunningProbe, timeout: float) -> ProbeResult:
         """Wait for the result of a probe, and note it once. Raises TimeoutError."""
-        result = running.future.result(timeout)
+        try:
+            result = running.future.result(timeout)
+        except FutureTimeout:
+            raise
+        except BaseException:  # without this, no other probe of the node could begin
+            with self._lock:
+                self._running.pop(node_id, None)
+            raise
         with self._lock:
             if self._running.get(node_id) is running:
                 del self._running[node_id]

@@ -16,14 +16,15 @@ from dragon import errors
 from dragon.encoding import Json, Members, canonical, from_hex, to_hex
 from dragon.protocol import merkle
 from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.period import MAX_PERIOD_NODES, MAX_PERIOD_SECONDS, PeriodClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.shape import Id, Integer, Shape
 from dragon.protocol.trust import Trust
 
-MAX_LEAF_PATH: Final = (MAX_PERIOD_NODES - 1).bit_length()  # hashes
-MAX_PERIOD_FILE_BYTES: Final = 4 << 20  # one with all leaves has 1.2 MB without spaces
+MAX_LEAF_PATH: Final = (MAX_PERIOD_NODES - 1).bit_length()  # hashes in a proof
+MAX_PERIOD_FILE_BYTES: Final = 4 << 20  # of a report; 8,192 leaves have 1.2 MB
 
 
 def _seconds_left(leaf: Mapping[str, int]) -> int:
@@ -48,6 +49,12 @@ class PeriodLeaf(Shape):
     def seconds_up(self, claim: PeriodClaim) -> int:
         """Return the seconds of the period in which the node was certified up."""
         return claim.seconds - self.seconds_down - self.seconds_unknown
+
+    def downtime(self, claim: PeriodClaim) -> DowntimeClaim:
+        """Return the downtime claim that says the same about this node."""
+        seconds = self.seconds_down, self.seconds_maintenance, self.seconds_unknown
+        interval = claim.begin, claim.end
+        return DowntimeClaim(self.node_id, *interval, *seconds, claim.size, claim.log_root)
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
@@ -118,12 +125,19 @@ class PeriodReport:
             InvalidProof: these are not the leaves of the certified report.
             CertificateError: the certificate does not verify; a subclass says why.
         """
+        self.check_leaves()
+        return Trust.of(known).verify(self.certificate)
+
+    def check_leaves(self) -> None:
+        """Check that the leaves are those that the certificate names. It is not verified.
+
+        Raises InvalidProof.
+        """
         if len(self.leaves) != self.claim.nodes:
             message = f"the report has {self.claim.nodes} leaves, not {len(self.leaves)}"
             raise errors.InvalidProof(message)
         if report_tree(self.leaves).root() != self.claim.report:
             raise errors.InvalidProof("the leaves are not those of the certified report")
-        return Trust.of(known).verify(self.certificate)
 
     def leaf(self, node_id: str) -> PeriodLeaf:
         """Return a node's leaf. Raises UnknownNode: the report has none."""

@@ -97,12 +97,17 @@ class Rounds:
         return self.max_age
 
     def in_signing_span(self, number: int, time: float) -> bool:
-        """Return whether a claim about round `number` may be signed at this time (Unix seconds).
+        """Return whether a claim about round `number` may be signed at this time (Unix seconds)."""
+        begin, end = self.signing_span(number)
+        return begin <= time <= end
+
+    def signing_span(self, number: int) -> tuple[float, float]:
+        """Return from when until when a claim about a round may be signed (Unix seconds).
 
         The span begins 2 s before the round and ends half a round and 2 s after the round.
         """
         start = self.start(number)
-        return start - SPAN_MARGIN_SECONDS <= time <= start + self._signing_seconds
+        return start - SPAN_MARGIN_SECONDS, start + self._signing_seconds
 
     @property
     def most_in_signing_span(self) -> int:

@@ -17,7 +17,7 @@ from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, Routes, responses
 from dragon.node.parameters import Query, hexadecimal
 from dragon.probing.prober import NONCE_BYTES
 from dragon.protocol.claims import from_json as claim_from_json
-from dragon.protocol.claims.status import Status
+from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.messages import NONCE_SIZES
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator.components import Components
@@ -61,7 +61,7 @@ def _add_attestations(routes: Routes, components: Components, attested: Counter)
         "/attestations",
         request_body=routes.request_body(
             *(schemas.Status, schemas.Checkpoint, schemas.Downtime, schemas.Window),
-            *(schemas.Handover, schemas.Acceptance),
+            *(schemas.Handover, schemas.Acceptance, schemas.Period),
         ),
         responses={
             **responses(schemas.Attestation, *BODY_ERRORS, AttestationRefused),
@@ -80,9 +80,13 @@ def _add_attestations(routes: Routes, components: Components, attested: Counter)
         except AttestationRefused as error:
             attested.labels(error.reason).inc()
             components.heard_rounds.note_claim(claim, error.reason)
+            if isinstance(claim, StatusClaim):
+                components.evidence.note_refusal(claim, error.reason, str(error))
             raise
         attested.labels("signed").inc()
         components.heard_rounds.note_claim(claim)
+        if isinstance(claim, StatusClaim):
+            components.evidence.note_signature(claim)
         return jsonify(
             operator=components.myself,
             committee=to_hex(signed.committee_id),

@@ -82,15 +82,22 @@ def test_status_queries_all_operators_and_logs_the_first(world: World, dragon: R
     assert {row["node_id"] for row in logged} == set(world.operators)
 
 
-def test_downtime_is_certified_by_the_fleet_and_verified_again_offline(
-    world: World, dragon: Run, tmp_path: Path
-) -> None:
+@pytest.fixture
+def outage(world: World) -> tuple[int, int]:
+    """Take operator_2 down for three rounds; return a settled period around the outage."""
     begin, round_seconds = int(world.clock.now), world.committee.rounds.seconds
     world.stop("operator_2")
     world.run(3)
     world.resume("operator_2")
     world.run(26)  # checkpoints settle the past
-    period = ("--from", begin, "--to", begin + 10 * round_seconds)
+    return begin, begin + 10 * round_seconds
+
+
+def test_downtime_is_certified_by_the_fleet_and_verified_again_offline(
+    world: World, dragon: Run, tmp_path: Path, outage: tuple[int, int]
+) -> None:
+    round_seconds, (begin, end) = world.committee.rounds.seconds, outage
+    period = ("--from", begin, "--to", end)
     kept = tmp_path / "down.json"
 
     told = json.loads(dragon("downtime", "operator_2", *period, "--output", kept, "--json"))
@@ -101,3 +108,16 @@ def test_downtime_is_certified_by_the_fleet_and_verified_again_offline(
     assert 2 * round_seconds <= told["seconds_down"] <= 5 * round_seconds
     assert word["seconds_down"] == told["seconds_down"]
     assert f"operator_2 was down for {told['seconds_down']} s" in offline
+
+    # One certificate for all nodes states the same, and proves each of them.
+    whole, part = tmp_path / "period.json", tmp_path / "part.json"
+    all_nodes = json.loads(dragon("period", begin, end, "-o", whole, "--json"))
+    dragon("period", "prove", whole, "operator_2", "-o", part, home=False)
+    trusted = ("--committee", committee, "--json")
+    verified = json.loads(dragon("verify", "period", whole, *trusted, home=False))
+    proven = json.loads(dragon("verify", "period", part, *trusted, home=False))
+
+    assert verified["leaves"] == all_nodes["leaves"]
+    assert [leaf["node_id"] for leaf in verified["leaves"]] == world.operators
+    assert proven["leaf"] == verified["leaves"][1]
+    assert all(told[name] == seconds for name, seconds in proven["leaf"].items())

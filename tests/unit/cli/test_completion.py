@@ -58,9 +58,12 @@ def test_commands_and_options_are_completed() -> None:
         "certificate",
         "downtime",
         "event",
+        "evidence",
         "lineage",
         "log",
+        "period",
         "receipt",
+        "report",
     ]
     assert "--format" in completions("dragon report --f", 2)
     assert completions("dragon report --format h", 3) == ["html"]

@@ -208,7 +208,7 @@ def test_repeated_endorsements_are_refused(
     monkeypatch.setattr("dragon_cli.commands.endorse.time", SimpleNamespace(time=lambda: now))
     endorse()
 
-    refused(endorse(), "refused: applied_already: this endorsement was already accepted")
+    refused(endorse(), "refused: applied_already: the endorsement was already accepted")
     assert len(endorsed(world)) == 1
     refused(
         endorse(verdict="invalid"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from committees import make_members, secret
-from dragon.protocol.claims.maintenance import MAX_ANNOUNCED
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.maintenance import MAX_ANNOUNCED, MaintenanceClaim
 from dragon.storage import keystore
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.changing import Clock
@@ -21,6 +23,7 @@ from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.repeating import MAX_OPEN
 from dragon_cli.main import main
 from dragon_cli.recurrence import Recurrence
+from dragon_cli.render import certificates
 from simulation import World
 
 NOTICE = 600
@@ -287,13 +290,22 @@ def test_at_most_sixteen_windows_are_open(world: World, dragon: Run) -> None:
     ],
 )
 def test_wrong_usage_announces_nothing(
-    world: World, dragon: Run, options: tuple[str, ...], words: str
+    home: Home,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    words: str,
 ) -> None:
-    code, out, err = dragon("maintenance", "add", "operator_1", *options)
+    monkeypatch.setattr(queries, "get", None)  # nothing is asked
+    monkeypatch.setattr(queries, "aggregators", None)
+    command = ["maintenance", "add", "operator_1", *options, "--home", str(home.path)]
 
-    assert code == 2
+    with pytest.raises(SystemExit) as done:
+        main(command)
+
+    out, err = capsys.readouterr()
+    assert done.value.code == 2
     assert words in " ".join((out + err).split())
-    assert posts(world) == 0
 
 
 # -- recurring windows -----------------------------------------------------------------------------
@@ -383,3 +395,20 @@ def test_status_nodes_and_incidents_show_maintenance(world: World, dragon: Run) 
     assert f"operator_4: {moment} to " in nodes
     assert outage["seconds_maintenance"] == outage["seconds"] > 0
     assert "in maintenance" in dragon("incidents")[1]
+
+
+def test_totals_name_the_downtime_in_announced_time() -> None:
+    claim = DowntimeClaim("operator_1", 0, 1000, 100, 40, 7, 9, bytes(32))
+    lines = certificates.totals(claim).splitlines()
+
+    assert lines[-1] == "  of the downtime, 40 s in announced maintenance"
+    assert len(certificates.totals(replace(claim, seconds_maintenance=0)).splitlines()) == 3
+
+
+def test_the_sentence_of_an_announcement_claims_no_quorum() -> None:
+    signed = MEMBERS.announce(MaintenanceClaim("operator_1", 7200, 10_800, 60))
+
+    assert certificates.statement(signed, MEMBERS.committee) == (
+        "maintenance of operator_1 from 1970-01-01 02:00:00 UTC to 1970-01-01 03:00:00 UTC was "
+        "announced at 1970-01-01 00:01:00 UTC"
+    )

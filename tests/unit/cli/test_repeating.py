@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -35,7 +35,7 @@ from dragon_cli.recurrence import Recurrence, Window
 MEMBERS = make_members(4, aggregators=2)
 NOW = int(datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp())
 DAILY = Recurrence("0 3 * * *", UTC, 7200)
-DAYS = 86_400
+HOUR, DAYS = 3600, 86_400
 FIRST, SECOND, THIRD = (Window(begin, begin + 7200) for begin in islice(DAILY.begins(NOW), 3))
 
 
@@ -44,12 +44,16 @@ class Network:
     """What the helper sees: one log, and aggregators that accept or fail."""
 
     now: int = NOW
+    committee: Committee = MEMBERS.committee
     listed: list[Window] = field(default_factory=list)
     failure: DragonError | None = None  # of every announcement
     unreachable: bool = False
     reaches_the_log: bool = True
     asked: list[tuple[Window, int]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+
+    def check_key(self, committee: Committee) -> None:
+        committee.speaker("operator_1")
 
     def announced(self, _committee: Committee) -> list[Window]:
         if self.unreachable:
@@ -65,7 +69,7 @@ class Network:
         return f"aggregator {first}"
 
     def repeater(self, ahead: int = 3 * DAYS, recurrence: Recurrence = DAILY) -> Repeater:
-        fleet = Fleet(lambda: MEMBERS.committee, self.announced, self.announce)
+        fleet = Fleet(lambda: self.committee, self.check_key, self.announced, self.announce)
         return Repeater(fleet, recurrence, ahead, self.lines.append)
 
     def windows(self) -> list[Window]:
@@ -157,6 +161,17 @@ def test_a_refused_window_is_named_once_and_the_next_ones_are_tried(
     ]
 
 
+def test_frequent_windows_are_announced_behind_a_long_notice() -> None:
+    """More windows begin within the notice than are considered in one pass."""
+    committee = replace(MEMBERS.committee, maintenance_notice=7 * DAYS)
+    network = Network(committee=committee)
+    hourly = Recurrence("0 * * * *", UTC, 60)
+
+    announced = network.repeater(ahead=HOUR, recurrence=hourly).once(NOW).announced
+
+    assert [each.begin for each in announced] == [NOW + 7 * DAYS]
+
+
 def pauses(network: Network, repeater: Repeater, stop_after: int) -> list[float]:
     """Run the helper, and return the seconds that it waited between passes."""
     found: list[float] = []
@@ -186,10 +201,30 @@ def test_it_goes_on_while_nothing_can_be_reached(network: Network) -> None:
 
 
 def test_it_ends_when_only_the_owner_can_help(network: Network) -> None:
-    network.failure = errors.NoOwner("the committee lists no owner")
+    repeater = network.repeater()
+    pauses(network, repeater, 1)
+    network.committee = replace(MEMBERS.committee, operators=MEMBERS.committee.operators[1:])
 
-    with pytest.raises(errors.NoOwner):
-        pauses(network, network.repeater(), 5)
+    with pytest.raises(errors.UnknownNode):
+        pauses(network, repeater, 5)
+
+
+@pytest.mark.parametrize("kind", [errors.NoOwner, errors.UnknownNode, errors.BadSignature])
+def test_what_an_aggregator_answers_does_not_end_it(
+    network: Network, kind: type[DragonError]
+) -> None:
+    network.failure = kind("the aggregator says so.")
+
+    assert pauses(network, network.repeater(), 2) == [0, RETRY_SECONDS, RETRY_SECONDS]
+    assert network.lines == ["the aggregator says so. Trying again in 30 s."] * 2
+
+
+def test_the_latest_begin_is_before_the_limit_by_log_time(network: Network) -> None:
+    rare = Recurrence("0 12 27 2 *", UTC, 7200)  # exactly 90 days from now
+
+    assert network.repeater(ahead=90 * DAYS, recurrence=rare).once(NOW).announced == []
+    later = network.repeater(ahead=90 * DAYS, recurrence=rare).once(NOW + 300)
+    assert [each.begin for each in later.announced] == [NOW + 90 * DAYS]
 
 
 def test_a_faulty_operator_neither_invents_a_window_nor_hides_one() -> None:
@@ -226,11 +261,13 @@ def test_sigterm_ends_the_process_while_nothing_can_be_reached(tmp_path: Path) -
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as helper:
         assert helper.stdout
+        notice = helper.stdout.readline()
         begun = helper.stdout.readline()
         retried = helper.stdout.readline()
         helper.send_signal(signal.SIGTERM)
         ended = helper.stdout.read()
 
+    assert notice.startswith("The committee asks for 1 h of notice: windows that begin before ")
     assert begun == "Announcing maintenance of operator_1 at '0 3 * * 0' until stopped.\n"
     assert retried == (
         "0 operators answer; 2 must, to tell what is announced. Trying again in 30 s.\n"

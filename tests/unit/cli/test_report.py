@@ -20,7 +20,9 @@ from dragon.protocol.claims.status import Status, Transition
 from dragon.protocol.trust import Trust
 from dragon_cli.fleet import queries
 from dragon_cli.main import main
+from dragon_cli.render.output import console
 from dragon_cli.report import formats, sources
+from dragon_cli.report.certified_html import verify_html
 from dragon_cli.report.figures import NodeFigures, compute, incidents
 from simulation import World
 
@@ -169,6 +171,29 @@ def test_names_are_escaped_in_html(dragon: Run, fleet: tuple[World, Path], span:
     assert "&lt;script&gt;" in text
 
 
+def test_maintenance_is_shown_as_part_of_down(
+    fleet: tuple[World, Path], span: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, _ = fleet
+    asked = {"operator_1": world.committee.urls["operator_1"]}
+    log = sources.of_operators(
+        Trust.of(world.committee), asked, HttpClient(world.session("client"))
+    )
+    made = compute(log, ["operator_2"], span[1], span[3])
+    down = made.nodes[0].seconds_down
+    announced = replace(made, nodes=(replace(made.nodes[0], seconds_maintenance=down),))
+
+    console.print(formats.table(made))
+    assert "announced" not in capsys.readouterr().out
+    console.print(formats.table(announced))
+    shown = capsys.readouterr().out
+    assert f"operator_2: {down} s of {down} s down were announced ahead" in shown
+    [row] = csv.DictReader(io.StringIO(formats.as_csv(announced)))
+    assert row["seconds_maintenance"] == row["seconds_down"] == str(down)
+    assert f"<td>{down} s</td><td>{down} s</td>" in formats.as_html(announced, version="1")
+    assert announced.document()["nodes"][0]["seconds_maintenance"] == down  # type: ignore[index]
+
+
 def test_another_root_is_refused(dragon: Run, span: tuple[Any]) -> None:
     code, out, err = dragon("report", *span, "--root", to_hex(bytes(32)))
 
@@ -219,6 +244,33 @@ def test_the_table_names_incidents_and_basis(dragon: Run, span: tuple[Any]) -> N
     assert "--root 0x" in out
 
 
+def test_operators_certify_what_the_log_says(
+    dragon: Run, world: World, span: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "report.html"
+    told = document(dragon("report", *span, "--json"))
+
+    certified = document(dragon("report", *span, "--certified", "--json"))
+    assert dragon("report", *span, "--certified", "--format", "html", "--output", file)[0] == 0
+
+    figures = ("node_id", "seconds_up", "seconds_down", "seconds_maintenance", "seconds_unknown")
+    for node, log in zip(
+        certified["nodes"], sorted(told["nodes"], key=lambda each: each["node_id"]), strict=True
+    ):
+        assert [node[name] for name in figures] == [log[name] for name in figures]
+    assert certified["log"]["root"] == told["log"]["root"]
+    verified = verify_html(file.read_bytes(), Trust.of(world.committee))
+    assert verified.report.period.to_json()["leaves"] == certified["leaves"]
+
+
+def test_a_certified_report_of_a_period_that_is_not_over_is_cut(dragon: Run, world: World) -> None:
+    code, out, err = dragon("report", "--certified", "--from", world.committee.rounds.genesis)
+
+    assert code == 0
+    assert "Certified by " in out
+    assert err.startswith("Settled until 2")
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -261,6 +313,6 @@ def test_incidents_are_clipped_to_the_period() -> None:
     ("down", "percent"), [(0, 0.0), (1, 0.001), (2_591_999, 99.999), (2_592_000, 100.0)]
 )
 def test_a_percentage_never_rounds_to_all_or_nothing(down: int, percent: float) -> None:
-    figures = NodeFigures("one", "target", 2_592_000 - down, down, 0, ())
+    figures = NodeFigures("one", "target", 2_592_000 - down, down, 0, 0, ())
 
     assert figures.percent(down) == percent

@@ -22,9 +22,10 @@ from dragon.protocol.target_checks import (
     TcpCheck,
     TlsCheck,
 )
-from dragon_cli.commands.target import try_
+from dragon_cli.commands.target import list_, try_
 from dragon_cli.fleet.layout import Home
 from dragon_cli.main import main
+from dragon_cli.render import output
 from targets import ScriptedNetwork
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "targets.example.toml"
@@ -450,3 +451,31 @@ def test_show_and_diff_state_checks_owners_and_private_addresses(dragon: Run, fo
     assert "→ tls://mail.example.org:25, tls, warning 14 days" in mail
     assert any(line.startswith("target mail-tls leaves: tls://") for line in differences)
     assert any(line.startswith("target post joins: tls://") for line in differences)
+
+
+def test_check_names_the_targets_that_may_have_private_addresses(dragon: Run, folder: Path) -> None:
+    assembled(dragon, folder, "acme.json", "--targets", "targets.toml")
+
+    shown = dragon("committee", "check", "made.json", "acme.json", "machine.json")
+    told = json.loads(dragon("committee", "check", "made.json", "--json")[1])
+
+    assert shown[0] == 0
+    assert "private networks for database at http://10.0.0.5:8080." in shown[1]
+    assert told["private"] == ["database at http://10.0.0.5:8080"]
+
+
+def test_list_shows_url_check_and_owner_of_each_target(
+    dragon: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committee = assembled(dragon, folder, "acme.json", "--targets", "targets.toml")
+    monkeypatch.setattr(list_.current, "committee", lambda *_: committee)
+    monkeypatch.setattr(output.console, "_width", 200)
+
+    told = json.loads(dragon("target", "list", "--json")[1])
+    shown = dragon("target", "list")[1]
+
+    assert told["targets"] == committee.to_json()["targets"]
+    [shop] = [line for line in shown.splitlines() if line.startswith("shop")]
+    assert shop.split()[1:4] == ["https://shop.example.org/health", "http", "GET,"]
+    assert shop.rstrip().endswith("acme")
+    assert "http://10.0.0.5:8080 (private addresses allowed)" in shown

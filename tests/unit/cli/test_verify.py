@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from committees import make_members
-from dragon.encoding import canonical, to_hex
+from committees import GENESIS, make_members
+from dragon.encoding import Json, canonical, to_hex
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
@@ -23,6 +23,7 @@ from dragon.protocol.certificate import Certificate, assemble
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.event import Event, leaf
@@ -299,25 +300,44 @@ def test_a_certified_window_is_verified(
     assert f"window 3 of stream {to_hex(bytes([1]) * 32)} {words}" in out
 
 
-def test_an_endorsement_in_a_log_is_verified(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+LATE = make_members(experts=1, targets=1, owners=1)
+PRAISE = EndorsementClaim(
+    *(bytes([1]) * 32, 3, 5, Verdict.VALID, bytes(32), "expert_1", ROUNDS.start(12))
+)
+WINDOW = MaintenanceClaim("target_1", GENESIS + 7200, GENESIS + 7260, ROUNDS.start(12))
+
+
+@pytest.mark.parametrize(
+    ("signed", "words"),
+    [
+        (LATE.endorse(PRAISE), "windows 3 to 5 of stream 0x0101"),
+        (LATE.announce(WINDOW), "maintenance of target_1 from 2024-11-25 10:06:40 UTC to"),
+    ],
+    ids=["an endorsement", "an announcement"],
+)
+def test_what_one_member_has_signed_is_verified_in_a_log(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, signed: Event, words: str
 ) -> None:
-    members = make_members(experts=1)
-    claim = EndorsementClaim(
-        *(bytes([1]) * 32, 3, 5, Verdict.VALID, bytes(32), "expert_1", ROUNDS.start(12))
-    )
-    endorsed = members.endorse(claim)
-    hashed = leaf_hash(leaf(endorsed, 7))
-    logged = ProvenEntry(LogEntry(0, endorsed, 7, ROUNDS.start(12)), 1, hashed, ())
-    (tmp_path / "committee.json").write_text(json.dumps(members.committee.to_json()))
-    file = written(tmp_path, logged.to_json())
+    hashed = leaf_hash(leaf(signed, 7))
+    logged = ProvenEntry(LogEntry(0, signed, 7, ROUNDS.start(12)), 1, hashed, ())
+    (tmp_path / "committee.json").write_text(json.dumps(LATE.committee.to_json()))
 
-    with pytest.raises(SystemExit) as ended:
-        main(["verify", "event", str(file), "--committee", str(tmp_path / "committee.json")])
+    def verify(value: dict[str, Json]) -> tuple[int, str, str]:
+        file = written(tmp_path, value)
+        with pytest.raises(SystemExit) as ended:
+            main(["verify", "event", str(file), "--committee", str(tmp_path / "committee.json")])
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), " ".join(out.split()), " ".join(err.split())
 
-    out = " ".join(capsys.readouterr().out.split())
-    assert ended.value.code == 0
-    assert "windows 3 to 5 of stream 0x0101" in out
+    code, out, _ = verify(logged.to_json())
+    assert code == 0
+    assert words in out
+    assert "operators" not in out.partition("It is event")[0]
+    forged = dataclasses.replace(signed, signature=LATE.secrets["operator_1"].sign(bytes(32)))
+    entry = LogEntry(0, forged, 7, ROUNDS.start(12))
+    code, out, err = verify(dataclasses.replace(logged, entry=entry).to_json())
+    assert (code, out) == (1, "")
+    assert "bad_signature" in err
 
 
 # Events
@@ -484,7 +504,7 @@ def test_results_of_another_committee_are_refused(
         assert json.loads(out)["reason"] == "wrong_committee"
 
 
-@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log"])
+@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log", "period"])
 def test_a_missing_file_ends_with_2(verify: Run, tmp_path: Path, what: str) -> None:
     for path in (tmp_path / "none", tmp_path):
         code, out, err = verify(what, path)
@@ -492,7 +512,7 @@ def test_a_missing_file_ends_with_2(verify: Run, tmp_path: Path, what: str) -> N
         assert path.name in err
 
 
-@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log"])
+@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log", "period"])
 def test_a_missing_committee_file_ends_with_2(verify: Run, folder: Path, what: str) -> None:
     code, out, err = verify(what, folder / "event.json", committee="none.json")
 

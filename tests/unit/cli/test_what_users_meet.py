@@ -159,7 +159,7 @@ def test_a_proxy_that_drops_the_upgrade(
 def test_a_nodes_file_given_as_committee(dragon: Run, fleet: Path, file: Path) -> None:
     nodes = fleet / "nodes.json"
 
-    for command in ("receipt", "certificate", "event", "downtime", "log"):
+    for command in ("receipt", "certificate", "event", "downtime", "period", "log"):
         code, out, err = dragon("verify", command, file, "--committee", nodes)
 
         assert (code, out) == (2, "")

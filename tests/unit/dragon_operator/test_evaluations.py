@@ -337,3 +337,34 @@ def test_status_claims_have_a_place_for_each_that_can_be_signed(seconds: int, ro
     assert most_claims(committee) == 2 * rounds
     capacity = status_capacity(committee)
     assert capacity.pending == 2 * rounds * len(committee.urls)
+
+
+def test_strangers_wait_in_proportion_to_their_last_evaluation() -> None:
+    capacity = Capacity(strangers=1, members=1, pending=1, waiting=4, strangers_rest=9.0)
+    with closing(Threads(capacity)) as threads:
+        asked = threads.hang(b"one")
+        threads.now += 2.0
+        threads.release.set()
+        asked.result(PATIENCE)
+        until(lambda: not threads.evaluations.pending)
+
+        assert refused(lambda: threads.ask(b"two")) == RefusalReason.BUSY
+        assert threads.ask(b"one") == b"signature"  # its outcome is known
+        threads.now += 18.0 - 0.01
+        assert refused(lambda: threads.ask(b"two")) == RefusalReason.BUSY
+        threads.now += 0.01
+        assert threads.ask(b"two") == b"signature"
+
+
+def test_members_never_wait_for_the_pauses_of_strangers() -> None:
+    capacity = Capacity(strangers=1, members=1, pending=1, waiting=4, strangers_rest=9.0)
+    with closing(Threads(capacity)) as threads:
+        stranger = threads.hang(b"one")
+        assert refused(lambda: threads.ask(b"two")) == RefusalReason.BUSY
+        assert threads.ask(b"two", is_member=True) == b"signature"
+        threads.now += 2.0
+        threads.release.set()
+        stranger.result(PATIENCE)
+
+        assert threads.ask(b"three", is_member=True) == b"signature"
+        assert threads.ask(b"four", is_member=True) == b"signature"

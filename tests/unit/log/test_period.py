@@ -24,6 +24,7 @@ from dragon.protocol import merkle
 from dragon.protocol.claims.base import EventClaim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.handover import HandoverClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.period import MAX_PERIOD_NODES, PeriodClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee, Target
@@ -60,6 +61,11 @@ class Past:
     def checkpoint(self, time: int) -> None:
         if time > self.state.log_time:
             self.apply(CheckpointClaim(self.state.size, bytes(32), time))
+
+    def announce(self, node_id: str, begin: int, seconds: int) -> None:
+        """Announce maintenance that begins after log time."""
+        begin = max(begin, self.state.log_time + 1)
+        self.apply(MaintenanceClaim(node_id, begin, begin + seconds, self.state.log_time))
 
     def hand_over(self, time: int, listed: tuple[str, ...]) -> None:
         before = self.committees[-1]
@@ -99,9 +105,14 @@ class Past:
         return {leaf.node_id: leaf for leaf in leaves}
 
 
+# Most gaps between checkpoints are shorter than 24 rounds, after which the time is unknown.
+WHATS: Final = (
+    *("up", "down", "down", "checkpoint", "checkpoint", "checkpoint", "checkpoint"),
+    *("maintenance", "maintenance", "late", "hand over"),
+)
 STEPS = st.tuples(
-    st.integers(1, 30),  # rounds since the step before
-    st.sampled_from(["up", "down", "checkpoint", "late", "hand over"]),
+    st.integers(1, 8),  # rounds since the step before
+    st.sampled_from(WHATS),
     st.sampled_from(IDS),
 )
 
@@ -110,7 +121,7 @@ STEPS = st.tuples(
 def pasts(draw: st.DrawFn) -> Past:
     """A log in which targets come and go, with events after the timestamp of a handover."""
     past, time, gone = Past(), GENESIS, set[str]()
-    for rounds, what, node_id in draw(st.lists(STEPS, max_size=25)):
+    for rounds, what, node_id in draw(st.lists(STEPS, min_size=5, max_size=30)):
         time += rounds * ROUND
         listed = {each.id for each in past.state.committee.targets}
         last = past.state.last(node_id)
@@ -118,6 +129,8 @@ def pasts(draw: st.DrawFn) -> Past:
         may_change = node_id in listed and (last is None or last.status is not wanted)
         if what == "checkpoint":
             past.checkpoint(time)
+        elif what == "maintenance":
+            past.announce(node_id, time, 30 * rounds)
         elif what in ("up", "down") and may_change:
             past.status(node_id, wanted, time)
         elif what == "late" and may_change:  # a handover of the round before follows it
@@ -131,7 +144,7 @@ def pasts(draw: st.DrawFn) -> Past:
     return past
 
 
-TIMES = st.integers(-50, 4000)
+TIMES = st.integers(-50, 1000)
 
 
 @settings(deadline=None)
@@ -191,6 +204,17 @@ def test_a_node_is_listed_second_by_second(past: Past, one: int, other: int) -> 
     }
     found = set(past.leaves(begin, end))
     assert expected <= found <= expected | late
+
+
+def test_a_leaf_states_the_announced_part_of_an_outage() -> None:
+    past = Past()
+    past.checkpoint(GENESIS + 5)
+    past.announce("target_1", GENESIS + 60, 30)
+    past.status("target_1", UP, GENESIS + 10)
+    past.status("target_1", DOWN, GENESIS + 50)
+    past.checkpoint(GENESIS + 100)
+
+    assert past.leaves(10, 100)["target_1"] == PeriodLeaf("target_1", 50, 30, 0)
 
 
 # -- which nodes -----------------------------------------------------------------------------------

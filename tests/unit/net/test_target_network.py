@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -147,6 +148,21 @@ def test_a_handshake_verifies_chain_host_name_and_dates(papers: Papers, shown: T
 
     assert "expired" in str(refused.value)
     assert reason(refused) == "tls"
+
+
+def test_the_systems_authorities_count_beside_those_of_the_fleet(
+    tmp_path: Path, papers: Papers, shown: Tls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Papers.make(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(papers.ca))  # read by OpenSSL: the system's
+    network = SocketNetwork.create(Connector(), fleet.ca)
+
+    for serving in (shown, fleet.service("own")):
+        with listening(over_tls(serving)) as url:
+            assert network.handshake(*endpoint(url), deadline=5)
+    with listening(over_tls(shown), "https") as url, pytest.raises(PeerError) as refused:
+        network.exchange("GET", url, deadline=5)
+    assert reason(refused) != "tls"
 
 
 def test_a_handshake_that_hangs_ends_at_its_deadline(unrestricted: TargetNetwork) -> None:

@@ -262,8 +262,8 @@ def test_requests_adds_no_authorities(
     contexts: list[ssl.SSLContext] = []
     make = tls.client_context
 
-    def record(ca: Path | None) -> ssl.SSLContext:
-        contexts.append(make(ca))
+    def record(ca: Path | None, **options: bool) -> ssl.SSLContext:
+        contexts.append(make(ca, **options))
         return contexts[-1]
 
     monkeypatch.setattr(tls, "client_context", record)

@@ -34,8 +34,9 @@ METHODS = {"GET", "POST", "PUT"}
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A fleet with a pending event, refused events, a stopped node, a stream that an expert has
-    endorsed, and an announced window of this stream."""
-    folder, members = tmp_path_factory.mktemp("world"), make_members(targets=1, experts=1)
+    endorsed, an announced window of this stream, and announced maintenance."""
+    folder = tmp_path_factory.mktemp("world")
+    members = make_members(targets=1, experts=1, owners=1)
     with World(folder, members) as made:
         made.run(3)
         owner = make_owner(made.members)
@@ -49,7 +50,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         said = (owner.descriptor.id, 0, 0, Verdict.VALID, bytes(32), "expert_1", GENESIS + 12)
         endorsement = made.members.endorse(EndorsementClaim(*said))
         made.post("aggregator_0", "/endorsements", endorsement.to_json())
-        made.settle()
+        made.announce("target_1", GENESIS + 5000, 60)
         following = owner.submission(owner.window([b"21.7"], window))
         made.post("aggregator_0", "/windows", following.to_json())
         made.submit("no event")
@@ -172,6 +173,13 @@ def asked(service: str) -> list[tuple[str, str, str, Any]]:
         ("GET", "/objects/{sha256}", "/objects/x", None),
         ("GET", "/objects/{sha256}", f"/objects/{unknown}?x=1", None),
     ]
+    nodes = [
+        ("GET", "/nodes", "/nodes?after=*", None),
+        ("GET", "/nodes/{node_id}", "/nodes/nobody", None),
+        ("GET", "/nodes/{node_id}", "/nodes/*", None),
+        ("GET", "/maintenance", "/maintenance?after=x", None),
+        ("GET", "/maintenance", "/maintenance?node_id=*", None),
+    ]
     claim = {"kind": "status", "node_id": "x", "status": "down", "timestamp": 0}
     suspicion = {**claim, "operator": "x", "signature": "0x" + "00" * 96}
     suspicion.pop("kind")
@@ -182,7 +190,7 @@ def asked(service: str) -> list[tuple[str, str, str, Any]]:
             *(("POST", "/reports", "/reports", b) for b in (report, {**report, "node_id": "x"})),
             ("GET", "/status", "/status?nonce=1", None),
             ("GET", "/status", "/status?x=1", None),
-            ("GET", "/nodes", "/nodes?after=*", None),
+            *nodes,
             ("GET", "/logs", "/logs?limit=0", None),
             ("GET", "/logs", "/logs?node_id=*", None),
             ("GET", "/events", "/events?after=x", None),
@@ -204,7 +212,11 @@ def asked(service: str) -> list[tuple[str, str, str, Any]]:
     note = {"stream": unknown, "first": 0, "last": 0, "verdict": "valid", "note": unknown}
     endorsement = {"kind": "endorsement", **note, "expert": "expert_1", "timestamp": 0}
     endorsement |= {"signature": "0x" + "00" * 96, "committee": unknown}
+    announcement = {"kind": "maintenance", "node_id": "x", "from": 0, "to": 0, "timestamp": 0}
+    announcement |= {"signature": "0x" + "00" * 96, "committee": unknown}
     return [
+        *nodes,
+        *(("POST", "/maintenance", "/maintenance", body) for body in (announcement, {}, [])),
         *(("POST", "/suspicions", "/suspicions", body) for body in (suspicion, {}, [])),
         ("GET", "/rounds", "/rounds?limit=121", None),
         ("GET", "/outbox", "/outbox?x", None),
@@ -235,6 +247,9 @@ ANSWERS: list[tuple[str, str, type[Schema]]] = [
     ("operator_1", "/readyz", schemas.Readiness),
     ("operator_1", "/status", schemas.StatusAnswer),
     ("operator_1", "/nodes", schemas.Nodes),
+    ("operator_1", "/nodes/target_1", schemas.Node),
+    ("operator_1", "/maintenance", schemas.MaintenancePage),
+    ("aggregator_0", "/nodes", schemas.Nodes),
     ("operator_1", "/logs", schemas.LogRows),
     ("operator_1", "/logs?limit=2", schemas.LogRows),
     ("operator_1", "/events", schemas.Entries),
@@ -257,7 +272,7 @@ def test_responses_match_their_documented_models(
     world: World, documents: dict[str, Any], name: str, path: str, form: type[Schema]
 ) -> None:
     template = path.partition("?")[0].replace("/windows/0", "/windows/{number}")
-    template = re.sub(r"/\d+$", "/{position}", template)
+    template = re.sub(r"/\d+$", "/{position}", template).replace("/target_1", "/{node_id}")
     operation = operations(documents[name.partition("_")[0]])["GET", template]
     stream = to_hex(make_owner(world.members).descriptor.id)
 

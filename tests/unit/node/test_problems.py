@@ -44,6 +44,7 @@ EXPECTED: dict[type[errors.DragonError], int] = {
     errors.PeerError: 502,
     errors.NotFound: 404,
     errors.NotCertified: 503,
+    errors.UnsuitablePeriod: 422,
     errors.Unauthorized: 401,
     errors.ForeignOrigin: 403,
     errors.NotListed: 403,

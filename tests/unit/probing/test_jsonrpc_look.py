@@ -74,6 +74,14 @@ def test_what_is_not_a_height_is_shown_up_to_64_bytes() -> None:
     assert look(said("latest\n" + "é" * 100)).detail == r"latest\n" + r"\xc3\xa9" * 28 + r"\xc3"
 
 
+@pytest.mark.parametrize("member", [b"result", b"error"])
+@pytest.mark.parametrize("depth", [10, 900, 990, 2_000, 30_000])
+def test_a_deeply_nested_answer_is_down(member: bytes, depth: int) -> None:
+    body = b'{"%b":%b}' % (member, b"[" * depth + b"]" * depth)
+
+    assert look(HttpResponse(200, body)).status is Status.DOWN
+
+
 def test_an_error_answer_is_down_and_shown() -> None:
     body = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"syncing"}}'
 

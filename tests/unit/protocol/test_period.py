@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from committees import Members, make_members, secret
+from committees import make_members, secret
 from dragon import errors
 from dragon.encoding import canonical, parse, to_hex
 from dragon.protocol import period
 from dragon.protocol.certificate import Certificate, quorum
 from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.claims.period import MAX_PERIOD_NODES, PeriodClaim
-from dragon.protocol.period import PeriodLeaf, PeriodReport, ProvenLeaf, report_tree
+from dragon.protocol.claims.period import MAX_PERIOD_NODES
+from dragon.protocol.period import PeriodLeaf, PeriodReport, ProvenLeaf
 from dragon.protocol.trust import Trust
 from epochs import Network
+from period_reports import BEGIN, END, LEAVES, LOG_ROOT, MEMBERS, SIGNERS, make_report
 
-BEGIN, END = 1_732_522_000, 1_732_525_600
-LOG_ROOT = bytes(range(32))
-SIGNERS = ["operator_1", "operator_2", "operator_3"]
-MEMBERS = make_members(4)
 KNOWN = MEMBERS.committee
-LEAVES = [PeriodLeaf(f"node_{at}", 100 + at, 20, 3) for at in range(5)]
-
-
-def report(
-    leaves: list[PeriodLeaf] = LEAVES,
-    members: Members = MEMBERS,
-    signers: list[str] = SIGNERS,
-    **changes: Any,
-) -> PeriodReport:
-    root = report_tree(leaves).root()
-    claim = PeriodClaim(BEGIN, END, len(leaves), root, LOG_ROOT, 1234)
-    return PeriodReport.of(members.certify(replace(claim, **changes), signers), leaves)
-
-
-REPORT = report()
+REPORT = make_report()
 PROVEN = REPORT.prove("node_3")
 
 
@@ -83,11 +67,14 @@ def test_the_seconds_of_a_leaf_add_up_to_the_period() -> None:
     leaf = REPORT.leaf("node_3")
 
     assert leaf.seconds_up(REPORT.claim) == 3600 - 103 - 3
+    assert leaf.downtime(REPORT.claim) == DowntimeClaim(
+        "node_3", BEGIN, END, 103, 20, 3, 1234, LOG_ROOT
+    )
 
 
 def test_every_leaf_can_be_proven() -> None:
     for size in (1, 2, 3, 7, 8):
-        made = report([PeriodLeaf(f"node_{at}", at, at, 0) for at in range(size)])
+        made = make_report([PeriodLeaf(f"node_{at}", at, at, 0) for at in range(size)])
         for leaf in made.leaves:
             proven = made.prove(leaf.node_id)
             assert proven.leaf == leaf
@@ -99,8 +86,8 @@ def test_the_proof_of_one_of_8192_nodes_has_less_than_2500_bytes() -> None:
         PeriodLeaf(f"a-target-with-a-long-name-{at:06}", 10_000_000, 9_000_000, 20_000_000)
         for at in range(MAX_PERIOD_NODES)
     ]
-    members = make_members(10)
-    made = report(leaves, members, list(members.secrets)[:7], end=BEGIN + 366 * 86_400)
+    members = make_members(22)
+    made = make_report(leaves, members, list(members.secrets)[:15], end=BEGIN + 366 * 86_400)
     proven = made.prove(leaves[4711].node_id)
 
     written = json.dumps(proven.to_json(), indent=2).encode()
@@ -115,8 +102,8 @@ def test_the_proof_of_one_of_8192_nodes_has_less_than_2500_bytes() -> None:
 
 
 def test_period_leaf_of_another_period() -> None:
-    other = report(begin=BEGIN - 100).prove("node_3")
-    moved = report([PeriodLeaf("node_3", 0, 0, 0)], begin=BEGIN - 100).prove("node_3")
+    other = make_report(begin=BEGIN - 100).prove("node_3")
+    moved = make_report([PeriodLeaf("node_3", 0, 0, 0)], begin=BEGIN - 100).prove("node_3")
 
     # The same leaves are certified for both periods, so each certificate proves them for its own.
     other.verify(KNOWN)
@@ -150,7 +137,7 @@ def test_another_leaf_than_the_certified_one_is_an_invalid_proof(changes: dict[s
 
 def test_another_number_of_nodes_is_an_invalid_proof() -> None:
     """The path would lead to the same root in a tree of another size."""
-    larger = report(nodes=6)
+    larger = make_report(nodes=6)
 
     with pytest.raises(errors.InvalidProof):
         replace(larger.prove("node_4")).verify(KNOWN)
@@ -169,7 +156,7 @@ def test_another_number_of_nodes_is_an_invalid_proof() -> None:
     ],
 )
 def test_other_leaves_than_the_certified_ones_are_an_invalid_proof(
-    leaves: list[PeriodLeaf],
+    leaves: Sequence[PeriodLeaf],
 ) -> None:
     value = spoiled(REPORT, leaves=[each.members() for each in leaves])
 
@@ -179,7 +166,7 @@ def test_other_leaves_than_the_certified_ones_are_an_invalid_proof(
 
 @pytest.mark.parametrize("order", [[0, 2, 1, 3, 4], [0, 1, 2, 3, 3]])
 def test_leaves_out_of_order_are_refused_even_if_a_quorum_signed_them(order: list[int]) -> None:
-    made = report([LEAVES[at] for at in order])
+    made = make_report([LEAVES[at] for at in order])
 
     with pytest.raises(errors.UnsortedNodes):
         PeriodReport.from_json(made.to_json())
@@ -267,7 +254,7 @@ def test_a_node_that_was_not_listed_has_no_leaf() -> None:
 
 
 def test_a_certificate_without_a_quorum_is_refused() -> None:
-    few = report(signers=SIGNERS[:2])
+    few = make_report(signers=SIGNERS[:2])
 
     for made in (few, few.prove("node_3")):
         with pytest.raises(errors.QuorumNotMet):
@@ -291,7 +278,7 @@ def test_the_certificate_of_a_committee_that_handed_over_is_superseded() -> None
     network = Network()
     network.step(rotate={"operator_1": secret("operator_1 again")})
     lineage = network.lineage()
-    old, new = (report(members=members) for members in network.epochs)
+    old, new = (make_report(members=members) for members in network.epochs)
 
     for made in (old, old.prove("node_3")):
         with pytest.raises(errors.Superseded):

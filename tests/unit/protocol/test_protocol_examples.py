@@ -27,6 +27,7 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.maintenance import MAX_ANNOUNCED, MaintenanceClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import MAX_REFUTED, InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import Committee, Expert, byzantine_faults, quorum_of, short_id
@@ -233,6 +234,7 @@ TYPES: dict[str, type[Claim | StatusAnswer | Suspicion]] = {
     "status": StatusClaim,
     "checkpoint": CheckpointClaim,
     "downtime": DowntimeClaim,
+    "period": PeriodClaim,
     "window": WindowClaim,
     "handover": HandoverClaim,
     "endorsement": EndorsementClaim,
@@ -280,6 +282,9 @@ def test_a_claim_with_its_kind_is_decoded_and_encoded() -> None:
         ("downtime", {"seconds_down": 161, "seconds_unknown": 0}),
         ("downtime", {"seconds_unknown": 106}),
         ("downtime", {"size": -1}),
+        ("period", {"nodes": 0}),
+        ("period", {"nodes": 8193}),
+        ("period", {"to": 1732522000 + 366 * 86_400 + 1}),
         ("window", {"number": -1}),
         ("endorsement", {"first": 1}),
         ("endorsement", {"last": -1}),

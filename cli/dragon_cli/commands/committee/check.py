@@ -15,7 +15,8 @@ from dragon_cli.committee_files import read_committee, read_members
 from dragon_cli.errors import NotAMember
 from dragon_cli.keystores import Sheet
 from dragon_cli.options import EXISTING_FILE, file_argument, json_option
-from dragon_cli.render.output import console, print_verified
+from dragon_cli.render.output import console, plain, print_verified
+from dragon_cli.render.proposals import private_targets
 from dragon_cli.render.text import print_json
 
 
@@ -40,12 +41,17 @@ def check(file: Path, members: tuple[Path, ...], home: Path | None, as_json: boo
     if as_json:
         listed = [member.id for member in given]
         ids = {"id": to_hex(committee.id), "short_id": short_id(committee.id)}
-        print_json({"verdict": "verified", **ids, "members": listed, "own": own})
+        private = private_targets(committee)
+        print_json(
+            {"verdict": "verified", **ids, "members": listed, "own": own, "private": private}
+        )
         return
     said = f"{len(given)} member files agree with it" if given else "it is well-formed"
     print_verified(f"the committee file is valid, and {said}")
     for member_id in own:
         console.print(f"This home has the key of {member_id}.")
+    for target in private_targets(committee):
+        console.print(f"Operators may connect to their own private networks for {plain(target)}.")
     console.print(f"Compare the short id by voice: {short_id(committee.id)}", highlight=False)
 
 

@@ -16,7 +16,7 @@ from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
 from dragon_cli.completions import complete_nodes
 from dragon_cli.fleet import announced, current, queries
-from dragon_cli.fleet.announcing import Announcer, check_window
+from dragon_cli.fleet.announcing import Announcer, check_window, earliest
 from dragon_cli.fleet.changing import Clock
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.repeating import Fleet, Pass, Repeater
@@ -24,7 +24,7 @@ from dragon_cli.fleet.speaking import KeyFiles
 from dragon_cli.options import EXISTING_FILE, ca_option, home_option, json_option
 from dragon_cli.recurrence import CronType, Recurrence, Window, shown
 from dragon_cli.render.output import console, plain
-from dragon_cli.render.text import print_json, printable
+from dragon_cli.render.text import duration, moment, print_json, printable
 from dragon_cli.signals import stop_signals
 from dragon_cli.times import COMING_FORMS, DURATION_FORMS, DurationType
 from dragon_cli.trust import check_node
@@ -53,7 +53,7 @@ DEFAULT_AHEAD_SECONDS: Final = 30 * 86_400
 @click.option(
     "--ahead",
     type=DurationType(),
-    help="Announce recurring windows so long ahead, at most 90d (default: 30d).",
+    help="Announce recurring windows so long ahead, from the notice to 90d (default: 30d).",
 )
 @click.option("--once", is_flag=True, help="Announce the recurring windows that are due, and end.")
 @click.option("--wait", is_flag=True, help="Wait until the window is in the logs.")
@@ -156,12 +156,13 @@ def _repeat(
     signer: Signer, recurrence: Recurrence, ahead: int, *, once: bool, as_json: bool
 ) -> None:
     announcer = signer.announcer()
+    say = (lambda _: None) if as_json else _say
+    say(_notice(signer.committee(), int(time.time())))
 
     def listed(committee: Committee) -> list[Window]:
         return announced.coming(committee, signer.http, signer.node_id)
 
-    fleet = Fleet(signer.committee, listed, announcer.announce)
-    say = (lambda _: None) if as_json else _say
+    fleet = Fleet(signer.committee, announcer.check_key, listed, announcer.announce)
     repeater = Repeater(fleet, recurrence, ahead, say)
     if once:
         done = repeater.once(int(time.time()))
@@ -171,6 +172,15 @@ def _repeat(
     with stop_signals() as wait:
         repeater.run(time.time, wait)
     _say("Stopped.")
+
+
+def _notice(committee: Committee, now: int) -> str:
+    notice = committee.maintenance_notice
+    asked = f"{duration(notice)} of notice" if notice else "no notice"
+    return (
+        f"The committee asks for {asked}: windows that begin before "
+        f"{moment(earliest(committee, now))} are not announced any more."
+    )
 
 
 def _say(line: str) -> None:

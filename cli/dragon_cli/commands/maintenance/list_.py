@@ -97,7 +97,7 @@ def _as_json(each: Announcement, now: int) -> dict[str, Json]:
 def _table(operator: str, found: Iterable[Announcement], now: int) -> Table:
     title = f"maintenance in the log of {plain(operator)}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in ("node", "from", "until", "duration", "", "announced"):
+    for column in ("node", "from", "until", "duration", "state"):
         table.add_column(column)
     for each in found:
         window = each.window
@@ -107,6 +107,5 @@ def _table(operator: str, found: Iterable[Announcement], now: int) -> Table:
             moment(window.end),
             duration(window.end - window.begin),
             _COLOURS[state(window, now)],
-            moment(each.timestamp),
         )
     return table

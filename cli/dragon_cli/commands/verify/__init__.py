@@ -10,7 +10,7 @@ from dragon_cli.groups import PackageGroup
 @click.group(
     cls=PackageGroup,
     package=__name__,
-    short_help="Verify certificates, events, receipts, logs and lineages.",
+    short_help="Verify certificates, periods, reports, events, evidence, receipts and logs.",
 )
 def verify() -> None:
-    """Verify a certificate, an event, a receipt, a log or a lineage, offline."""
+    """Verify certificates, periods, reports, events, evidence, receipts, logs and lineages."""

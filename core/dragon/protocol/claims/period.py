@@ -12,8 +12,8 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
 from dragon.protocol.shape import Hex, Integer
 
-MAX_PERIOD_SECONDS: Final = 366 * 86_400
-MAX_PERIOD_NODES: Final = 8192
+MAX_PERIOD_SECONDS: Final = 366 * 86_400  # of the interval: any year
+MAX_PERIOD_NODES: Final = 8192  # leaves of one report: as many as a committee can list
 
 
 def _latest_end(claim: Mapping[str, int]) -> int:

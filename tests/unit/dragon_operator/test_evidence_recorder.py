@@ -1,0 +1,289 @@
+"""What is noted is sealed in order, once, and stops nothing if it cannot be stored."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from committees import make_members, secret
+from dragon.encoding import parse
+from dragon.errors import DiskFull, LogDamaged
+from dragon.log.store import Log
+from dragon.net.runtime import Runtime
+from dragon.probing.probe_result import ProbeResult
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.committee import Committee
+from dragon.protocol.evidence.file import OperatorRecords
+from dragon.protocol.evidence.record import AnswerRecord, record_from_json
+from dragon.protocol.evidence.seal import SealedRecord, SignedSeal
+from dragon.protocol.evidence.verification import VerifiedRecords, verify_records
+from dragon.protocol.lineage import Lineage
+from dragon.protocol.log_entry import LogEntry
+from dragon.storage.database import Database
+from dragon_operator import evidence_recorder
+from dragon_operator.evidence_recorder import EvidenceRecorder
+from dragon_operator.evidence_store import EvidenceStore, open_evidence
+from dragon_operator.seat import Seat
+from epochs import Network
+from evidence import NODE
+
+MEMBERS = make_members(4, targets=2)
+ROUNDS = MEMBERS.committee.rounds
+ME = "operator_1"
+
+
+@dataclass
+class Bench:
+    """A recorder on a file, with a clock and a disk that may be full."""
+
+    database: Database
+    committee: Committee = MEMBERS.committee
+    now: float = float(ROUNDS.start(10))
+    seat: Seat = field(default_factory=lambda: Seat(ME, (MEMBERS.secrets[ME],)))
+    chains: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        self.store = EvidenceStore(self.database, 1 << 24)
+        self.log = cast("Log", SimpleNamespace(state=SimpleNamespace(log_time=0)))
+        self.log.committee = self.committee  # type: ignore[misc]
+        self.start()
+
+    def start(self) -> EvidenceRecorder:
+        runtime = cast(
+            "Runtime",
+            SimpleNamespace(
+                wall=lambda: self.now,
+                monotonic=lambda: self.now,
+                entropy=lambda size: bytes([next(self.chains)]) * size,
+            ),
+        )
+        self.recorder = EvidenceRecorder(self.seat, self.log, self.store, runtime)
+        return self.recorder
+
+    def see(self, *seen: Status, node_id: str = NODE) -> None:
+        for status in seen:
+            self.now += 1
+            result = ProbeResult(node_id, status, "answered", 0.0, self.now, 1, None)
+            self.recorder.note_look(result)
+
+    def claim(self, round_: int = 10, node_id: str = NODE) -> StatusClaim:
+        return StatusClaim(node_id, Status.DOWN, ROUNDS.start(round_))
+
+    def stored(self, node_id: str = NODE) -> OperatorRecords:
+        rows = self.store.page(node_id, 0, 2**40, after=0, limit=10_000)
+        seals = [SignedSeal.from_json(parse(text)) for text in dict.fromkeys(r.seal for r in rows)]
+        by_text = dict(zip(dict.fromkeys(row.seal for row in rows), seals, strict=True))
+        records = [
+            SealedRecord(
+                record_from_json(parse(row.record)), *by_text[row.seal].place, row.index,
+                tuple(row.path),
+            )
+            for row in rows
+        ]  # fmt: skip
+        return OperatorRecords(ME, tuple(seals), tuple(records))
+
+    def verified(self, known: Committee | Lineage | None = None) -> VerifiedRecords:
+        return verify_records(self.stored(), NODE, known or self.committee)
+
+    def told(self) -> list[str]:
+        return [
+            each.record.answer if isinstance(each.record, AnswerRecord) else each.record.status
+            for each in self.stored().records
+        ]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with closing(open_evidence(tmp_path / "operator.db", MEMBERS.committee.id, ME)) as database:
+        yield Bench(database)
+
+
+def test_what_is_noted_is_sealed_once_and_verifies(bench: Bench) -> None:
+    bench.see(Status.UP, Status.DOWN)
+    bench.recorder.note_refusal(bench.claim(), "sees_up", "our probe found it up")
+    bench.recorder.step()
+    bench.recorder.note_signature(bench.claim())
+    bench.recorder.step()
+    bench.recorder.step()
+
+    assert bench.told() == ["up", "down", "sees_up", "attested"]
+    assert [each.seal.number for each in bench.stored().seals] == [0, 1]
+    assert bench.verified().gaps == ()
+    assert (bench.recorder.stored, bench.recorder.lost, bench.recorder.pending) == (4, 0, 0)
+
+
+def test_nothing_new_makes_no_seal(bench: Bench) -> None:
+    bench.see(Status.UP)
+    bench.recorder.step()
+    bench.see(Status.UP, Status.UP)
+    bench.recorder.step()
+
+    assert len(bench.stored().seals) == 1
+
+
+@pytest.mark.parametrize(
+    ("round_", "node_id", "reason"),
+    [
+        (10, "stranger", "sees_up"),  # no committee lists it
+        (9_999, NODE, "sees_up"),  # not to be signed now
+        (2, NODE, "behind"),
+        (10, NODE, "busy"),
+        (10, NODE, "no_change"),
+        (10, NODE, "off_round"),
+        (10, NODE, "subject"),
+        (10, NODE, "malformed"),
+    ],
+)
+def test_requests_of_strangers_leave_nothing(
+    bench: Bench, round_: int, node_id: str, reason: str
+) -> None:
+    bench.recorder.note_refusal(bench.claim(round_, node_id), reason, "")
+    bench.recorder.note_refusal(
+        replace(bench.claim(), timestamp=ROUNDS.start(10) + 1), "sees_up", ""
+    )
+    bench.recorder.step()
+
+    assert bench.recorder.stored == 0
+
+
+def test_an_event_in_the_log_ends_the_runs_of_its_node(bench: Bench) -> None:
+    bench.see(Status.UP, Status.UP, Status.UP)
+    event = MEMBERS.certify(bench.claim(), ["operator_2", "operator_3", "operator_4"])
+    bench.recorder.note_entries([LogEntry(0, event, 0)])
+    bench.recorder.step()
+
+    assert [each.record.count for each in bench.stored().records] == [1, 3]
+
+
+def test_a_restart_continues_the_records_in_another_chain(bench: Bench) -> None:
+    bench.see(Status.UP)
+    bench.recorder.step()
+    bench.start()
+    bench.see(Status.DOWN)
+    bench.recorder.step()
+    [one, two] = bench.stored().seals
+
+    assert one.seal.chain != two.seal.chain
+    assert two.seal.previous == one.hash
+    assert bench.verified().gaps == ()
+
+
+def test_stopping_records_what_is_open(bench: Bench) -> None:
+    bench.see(Status.UP, Status.UP)
+    stop = cast("Any", SimpleNamespace(wait=lambda _: True))
+    bench.recorder.run(stop)
+
+    assert [each.record.count for each in bench.stored().records] == [1, 2]
+
+
+class Broken(EvidenceStore):
+    """A store that cannot write until `works`."""
+
+    works = False
+    fault: type[Exception] = DiskFull
+
+    def add(self, *arguments: Any) -> None:
+        if not self.works:
+            raise self.fault("the disk with /data is full")
+        super().add(*arguments)
+
+
+@pytest.mark.parametrize("fault", [DiskFull, LogDamaged])
+def test_a_disk_that_is_full_loses_nothing_for_a_while(
+    bench: Bench, fault: type[Exception]
+) -> None:
+    broken = Broken(bench.database, 1 << 24)
+    broken.fault = fault
+    bench.store = broken
+    recorder = bench.start()
+    bench.see(Status.UP, Status.DOWN)
+    recorder.step()
+    assert (recorder.fault, recorder.pending) == ("the disk with /data is full", 2)
+
+    broken.works = True
+    bench.see(Status.UP)
+    recorder.step()
+
+    assert (recorder.fault, recorder.pending, recorder.lost) == ("", 0, 0)
+    assert bench.told() == ["up", "down", "up"]
+    assert len({each.chain for each in bench.verified().records}) == 1
+
+
+def test_what_is_lost_begins_another_chain(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence_recorder, "MAX_PENDING", 2)
+    bench.see(Status.UP)
+    bench.recorder.step()
+    bench.see(Status.DOWN, Status.UP, Status.DOWN)
+    bench.recorder.step()
+
+    assert bench.recorder.lost == 1
+    assert bench.told() == ["up", "up", "down"]
+    assert len({each.chain for each in bench.verified().records}) == 2
+
+
+def test_many_records_are_several_seals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence_recorder, "MAX_RECORDS_PER_SEAL", 2)
+    bench.see(Status.UP, Status.DOWN, Status.UP, Status.DOWN, Status.UP)
+    bench.recorder.step()
+
+    assert [each.seal.records for each in bench.stored().seals] == [2, 2, 1]
+    assert len(bench.verified().records) == 5
+
+
+def test_an_operator_without_a_seat_keeps_no_records(bench: Bench) -> None:
+    bench.seat = Seat(ME, (secret("another key"),))
+    recorder = bench.start()
+    bench.see(Status.UP, Status.DOWN)
+    recorder.step()
+
+    assert (recorder.stored, recorder.lost, recorder.pending) == (0, 0, 0)
+
+
+def test_records_across_a_rotation_verify_with_the_lineage(bench: Bench) -> None:
+    network = Network([MEMBERS])
+    following = network.step(rotate={ME: secret("next")})
+    bench.seat = Seat(ME, (MEMBERS.secrets[ME], secret("next")))
+    recorder = bench.start()
+    bench.see(Status.UP)
+    recorder.step()
+    bench.log.committee = following.committee  # type: ignore[misc]
+    bench.see(Status.DOWN)
+    recorder.step()
+
+    verified = bench.verified(network.lineage())
+    assert [seal.committee_id for seal in verified.seals.values()] == [
+        MEMBERS.committee.id,
+        following.committee.id,
+    ]
+    assert not verified.counts  # the first seal has the key that was replaced
+
+
+def test_a_restored_copy_equivocates_never(bench: Bench, tmp_path: Path) -> None:
+    """The copy goes on with another chain, so no number is used twice."""
+    bench.see(Status.UP)
+    bench.recorder.step()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    with closing(sqlite3.connect(bench.database.path)) as connection:
+        connection.execute(f"VACUUM INTO '{copy / 'operator-evidence.db'}'")
+    bench.see(Status.DOWN)
+    bench.recorder.step()
+    later = bench.stored()
+    with closing(open_evidence(copy / "operator.db", MEMBERS.committee.id, ME)) as database:
+        bench.store = EvidenceStore(database, 1 << 24)
+        bench.start()
+        bench.see(Status.UP)
+        bench.recorder.step()
+        restored = bench.stored()
+
+    places: Sequence[tuple[bytes, int]] = [each.place for each in (*later.seals, *restored.seals)]
+    assert len(set(places)) == 3
+    assert restored.records[-1].record.previous != later.records[-1].record.hash

@@ -148,7 +148,7 @@ def report(
         write(certified_forms(read_period(source), terms, trust), form, output)
     elif is_certified:
         http = queries.connect(fleet, ca)
-        trust = Trust(current.newer(trust.lineage, http), trust_from)
+        trust = Trust(current.lineage(trust.lineage, http), trust_from)
         found = request_period(source, trust.newest, http)
         write(certified_forms(found, terms, trust), form, output)
     else:

@@ -25,11 +25,11 @@ def committee(home: Home, http: HttpClient) -> Committee:
 
     Raises NoHome, NoCommittee, LineageForked: as `held`.
     """
-    return newer(held(home), http)
+    return lineage(held(home), http).newest
 
 
-def newer(known: Lineage, http: HttpClient) -> Lineage:
-    """Return a lineage that an operator proves and that continues a known one; else that one."""
+def lineage(known: Lineage, http: HttpClient) -> Lineage:
+    """Return the newest lineage that an operator proves, for this command only; else `known`."""
     newest = known.newest
     asked = {each.id: each.url for each in newest.operators[:MAX_ASKED]}
     said = approvals.ask(http, asked)

@@ -17,9 +17,12 @@ from typing import Any, Final
 import pytest
 
 from dragon.net import http_client
+from dragon.net.http_client import HttpClient
 from dragon.net.stream_client import StreamClient
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.period import PeriodLeaf
+from dragon.protocol.trust import Trust
+from dragon_cli.fleet.evidence import Collector
 from period_reports import make_report
 from stream_simulation import TOKEN, StreamWorld
 
@@ -87,6 +90,7 @@ def _write_files(folder: Path, world: StreamWorld, stream: Any) -> None:
         log.backup(copy)
     _write_json(folder / "event.json", world.get("operator_1", "/events/1").json())
     _write_json(folder / "downtime.json", _downtime(world))
+    (folder / "evidence.json").write_bytes(_evidence(world))
     _write_json(folder / "period.json", _period(world))
     _write_json(folder / "receipts/chunk-00000000.json", world.receipt(stream, 0).to_json())
     (folder / "chunk-00000000").write_bytes(DATA)
@@ -97,6 +101,16 @@ def _downtime(world: StreamWorld) -> Any:
     begin = world.committee.rounds.genesis
     claim = DowntimeClaim("operator_2", begin, begin + 100, 35, 0, 0, 4, bytes(32))
     return world.members.certify(claim, world.operators[:3]).to_json()
+
+
+def _evidence(world: StreamWorld) -> bytes:
+    for operator in world.operators:
+        world.components(operator).evidence.step()
+    http = HttpClient(world.session("reader"))
+    collector = Collector(Trust.of(world.committee), http, "operator_1")
+    now = int(world.clock.now)
+    event, _ = collector.transition(now, around=1000)
+    return collector.collect(event, now - 1000, now, now=now).encode()
 
 
 def _period(world: StreamWorld) -> Any:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dragon.net.stream_upload import StreamUpload
     from dragon.protocol.certificate import Certificate
     from dragon.protocol.committee import Committee
+    from dragon.protocol.evidence.file import Evidence
+    from dragon.protocol.evidence.verification import verify as verify_evidence
     from dragon.protocol.lineage import Lineage
     from dragon.protocol.log_entry import LogEntry, ProvenEntry
     from dragon.protocol.period import PeriodReport, ProvenLeaf
@@ -33,6 +35,7 @@ __all__ = [
     "Certificate",
     "Committee",
     "DragonError",
+    "Evidence",
     "HttpClient",
     "Lineage",
     "LogEntry",
@@ -48,6 +51,7 @@ __all__ = [
     "decode_rule",
     "is_complete",
     "parse",
+    "verify_evidence",
     "verify_log",
     "verify_receipt",
 ]
@@ -57,6 +61,7 @@ _SOURCES: Final = {
     "Certificate": "dragon.protocol.certificate:Certificate",
     "Committee": "dragon.protocol.committee:Committee",
     "DragonError": "dragon.errors:DragonError",
+    "Evidence": "dragon.protocol.evidence.file:Evidence",
     "HttpClient": "dragon.net.http_client:HttpClient",
     "Lineage": "dragon.protocol.lineage:Lineage",
     "LogEntry": "dragon.protocol.log_entry:LogEntry",
@@ -72,6 +77,7 @@ _SOURCES: Final = {
     "decode_rule": "dragon.agreements.rule_file:decode_rule",
     "is_complete": "dragon.protocol.streams.receipt_verification:is_complete",
     "parse": "dragon.encoding:parse",
+    "verify_evidence": "dragon.protocol.evidence.verification:verify",
     "verify_log": "dragon.log.audit:audit",
     "verify_receipt": "dragon.protocol.streams.receipt_verification:verify_receipt",
 }

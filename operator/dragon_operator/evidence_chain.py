@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from dragon.protocol.evidence.record import Record
-from dragon_operator.evidence_store import EvidenceStore
+from dragon.protocol import merkle
+from dragon.protocol.evidence.record import NO_RECORD, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A record with number and predecessor, encoded and hashed once."""
+
+    node_id: str
+    encoded: bytes  # canonical JSON
+    hash: bytes
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        encoded = record.encoded()
+        return cls(record.node_id, encoded, merkle.leaf_hash(encoded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,32 +30,34 @@ class Chain:
 
     id: bytes
     last_seal: bytes  # hash of the newest seal, of whichever chain
-    seals: int = 0  # of this chain
-    # By node: the number of its records in this chain, and the hash of the newest.
-    nodes: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
+    # By node: the hash of its newest record, of whichever chain.
+    last_records: Mapping[str, bytes] = field(default_factory=dict)
+    sequences: Mapping[str, int] = field(default_factory=dict)  # by node: its records in this chain
+    seals: int = 0  # in this chain
 
-    @classmethod
-    def begun(cls, store: EvidenceStore, chain_id: bytes) -> Self:
-        """Return a new chain, which continues what is stored. Raises LogDamaged, DiskError."""
-        return cls(chain_id, store.last_seal())
-
-    def numbered(
-        self, records: Sequence[Record], last_record: Callable[[str], bytes]
-    ) -> tuple[list[Record], dict[str, tuple[int, bytes]]]:
-        """Return the records with number and predecessor, and what `nodes` is after them.
-
-        Args:
-            last_record: returns the hash of a node's newest record of earlier chains.
-        """
-        nodes, numbered = dict(self.nodes), []
+    def leaves(self, records: Sequence[Record]) -> list[Leaf]:
+        """Return the records as the next seal has them, in their order."""
+        previous, sequences = dict(self.last_records), dict(self.sequences)
+        leaves = []
         for each in records:
-            if (known := nodes.get(each.node_id)) is None:
-                known = (0, last_record(each.node_id))
-            record = replace(each, sequence=known[0], previous=known[1])
-            nodes[record.node_id] = (known[0] + 1, record.hash)
-            numbered.append(record)
-        return numbered, nodes
+            node_id = each.node_id
+            sequence = sequences.get(node_id, 0)
+            numbered = replace(each, sequence=sequence, previous=previous.get(node_id, NO_RECORD))
+            leaf = Leaf.of(numbered)
+            previous[node_id], sequences[node_id] = leaf.hash, sequence + 1
+            leaves.append(leaf)
+        return leaves
 
-    def advanced(self, seal: bytes, nodes: Mapping[str, tuple[int, bytes]]) -> Self:
-        """Return the chain after a seal with this hash was stored."""
-        return replace(self, last_seal=seal, seals=self.seals + 1, nodes=nodes)
+    def after(self, seal: bytes, leaves: Sequence[Leaf]) -> Self:
+        """Return the chain after a seal with this hash, and its leaves, were stored."""
+        previous, sequences = dict(self.last_records), dict(self.sequences)
+        for leaf in leaves:
+            previous[leaf.node_id] = leaf.hash
+            sequences[leaf.node_id] = sequences.get(leaf.node_id, 0) + 1
+        return replace(
+            self,
+            last_seal=seal,
+            last_records=previous,
+            sequences=sequences,
+            seals=self.seals + 1,
+        )

@@ -151,10 +151,10 @@ class EvidenceRecorder:
     def _seal(self, committee: Committee, secret: bls.SecretKey) -> bool:
         """Seal the oldest records that wait. Returns whether they are stored."""
         try:
-            chain = self._chain or Chain.begun(self.store, self._entropy(CHAIN_BYTES))
+            chain = self._chain or self._begin()
             waiting = list(islice(self._pending, MAX_RECORDS_PER_SEAL))
-            records, nodes = chain.numbered(waiting, self.store.last_record)
-            tree = Tree(record.hash for record in records)
+            leaves = chain.leaves(waiting)
+            tree = Tree(leaf.hash for leaf in leaves)
             signed = SignedSeal.sign(
                 Seal(
                     self._seat.operator,
@@ -162,23 +162,28 @@ class EvidenceRecorder:
                     chain.seals,
                     chain.last_seal,
                     round(1000 * self._wall()),
-                    len(records),
+                    len(leaves),
                     tree.root(),
                 ),
                 secret,
                 committee.id,
             )
-            paths = [tree.inclusion(index) for index in range(len(records))]
-            self.store.add(signed, records, paths, self._log.state.log_time)
+            paths = [tree.inclusion(index) for index in range(len(leaves))]
+            self.store.add(signed, leaves, paths, self._log.state.log_time)
         except (DiskError, LogDamaged) as error:
             self._note_fault(str(error))
             return False
-        self._chain = chain.advanced(signed.hash, nodes)
-        for _ in records:
+        self._chain = chain.after(signed.hash, leaves)
+        for _ in leaves:
             self._pending.popleft()
-        self.stored += len(records)
+        self.stored += len(leaves)
         self._note_fault("")
         return True
+
+    def _begin(self) -> Chain:
+        """Return another chain, which continues what is stored. Raises LogDamaged, DiskError."""
+        chain_id = self._entropy(CHAIN_BYTES)
+        return Chain(chain_id, self.store.last_seal(), self.store.last_records())
 
     def _note_fault(self, why: str) -> None:
         if bool(why) != bool(self.fault):

@@ -19,14 +19,14 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, text
 
-from dragon.encoding import Json, canonical, to_hex
+from dragon.encoding import canonical, to_hex
 from dragon.errors import DatabaseTooOld, LogDamaged
-from dragon.protocol.evidence.record import NO_RECORD, Record
 from dragon.protocol.evidence.seal import NO_SEAL, SignedSeal
 from dragon.protocol.merkle import HASH_BYTES
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk
+from dragon_operator.evidence_chain import Leaf
 
 SCHEMA: Final = "dragon_operator:evidence_migrations"
 KEPT_SECONDS: Final = 30 * 86_400  # of log time
@@ -43,8 +43,9 @@ _ADD_RECORD: Final = text(
     "VALUES (:node_id, :seal, :place, :sealed_at, :record, :hash, :path)"
 )
 _LAST_SEAL: Final = text("SELECT hash FROM evidence_seal ORDER BY id DESC LIMIT 1")
-_LAST_RECORD: Final = text(
-    "SELECT hash FROM evidence_record WHERE node_id = :node_id ORDER BY id DESC LIMIT 1"
+_LAST_RECORDS: Final = text(
+    "SELECT node_id, hash FROM evidence_record "
+    "WHERE id IN (SELECT MAX(id) FROM evidence_record GROUP BY node_id)"
 )
 _BEFORE: Final = text(
     "SELECT id FROM evidence_record WHERE node_id = :node_id AND sealed_at < :time "
@@ -150,37 +151,40 @@ class EvidenceStore:
         with self._database.read() as connection:
             return bytes(connection.execute(_LAST_SEAL).scalar() or NO_SEAL)
 
-    def last_record(self, node_id: str) -> bytes:
-        """Return the hash of the newest record about a node."""
+    def last_records(self) -> dict[str, bytes]:
+        """Return the hash of the newest record about each node."""
         with self._database.read() as connection:
-            found = connection.execute(_LAST_RECORD, {"node_id": node_id}).scalar()
-        return bytes(found or NO_RECORD)
+            return {row.node_id: bytes(row.hash) for row in connection.execute(_LAST_RECORDS)}
 
     def add(
         self,
         signed: SignedSeal,
-        records: Sequence[Record],
+        leaves: Sequence[Leaf],
         paths: Sequence[Sequence[bytes]],
         log_time: int,
     ) -> None:
         """Store a seal with its records, and delete what is too old. On disk when this returns."""
         sealed_at = signed.seal.time_ms // 1000
-        row = {"sealed_at": sealed_at, "seal": _text(signed.to_json()), "hash": signed.hash}
+        row = {
+            "sealed_at": sealed_at,
+            "seal": canonical(signed.to_json()).decode(),
+            "hash": signed.hash,
+        }
         with self._database.write() as connection:
             seal = connection.execute(_ADD_SEAL, row).lastrowid
-            for place, (record, path) in enumerate(zip(records, paths, strict=True)):
-                connection.execute(
-                    _ADD_RECORD,
-                    {
-                        "node_id": record.node_id,
-                        "seal": seal,
-                        "place": place,
-                        "sealed_at": sealed_at,
-                        "record": _text(record.to_json()),
-                        "hash": record.hash,
-                        "path": b"".join(path),
-                    },
-                )
+            rows = [
+                {
+                    "node_id": leaf.node_id,
+                    "seal": seal,
+                    "place": place,
+                    "sealed_at": sealed_at,
+                    "record": leaf.encoded.decode(),
+                    "hash": leaf.hash,
+                    "path": b"".join(path),
+                }
+                for place, (leaf, path) in enumerate(zip(leaves, paths, strict=True))
+            ]
+            connection.execute(_ADD_RECORD, rows)
             for forget in _FORGET:
                 connection.execute(forget, {"oldest": log_time - KEPT_SECONDS})
             self._fit(connection)
@@ -243,7 +247,3 @@ def _used_bytes(connection: Connection) -> int:
 
 def _hashes(path: bytes) -> list[bytes]:
     return [path[at : at + HASH_BYTES] for at in range(0, len(path), HASH_BYTES)]
-
-
-def _text(value: Json) -> str:
-    return canonical(value).decode()

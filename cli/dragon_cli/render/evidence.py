@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from rich.table import Table
 
@@ -18,12 +19,13 @@ from dragon_cli.render import certificates
 from dragon_cli.render.output import console, plain, styled
 from dragon_cli.render.text import moment
 
-SILENT = {
+DAY_SECONDS: Final = 86_400
+SILENT: Final = {
     Outcome.NO_RECORDS: "has no record of that time",
     Outcome.NO_ANSWER: "gave the collector no usable answer",
     Outcome.INVALID: "answered with records that do not verify",
 }
-LIMITS = (
+LIMITS: Final = (
     "It proves what each operator signed that it saw and answered, and in which order. It does "
     "not prove that an operator really saw it.\n"
     "Who was silent is what the collector says; nobody has signed it."
@@ -68,7 +70,7 @@ def _answered(said: VerifiedRecords, verified: VerifiedEvidence) -> str:
     answer = said.answer_to(claim) if claim else next(iter(said.answers()[-1:]), None)
     if answer is None:
         return "no recorded answer"
-    at = moment(answer.first_ms // 1000)
+    at = _time(answer.first_ms, verified)
     if answer.is_attested:
         return f"signed {styled(answer.status)}, {at}"
     times = f" in {answer.count} rounds" if answer.count > 1 else ""
@@ -78,14 +80,21 @@ def _answered(said: VerifiedRecords, verified: VerifiedEvidence) -> str:
 def _seen(said: VerifiedRecords, verified: VerifiedEvidence) -> str:
     claim = verified.claim
     looks = said.looks()
-    look = said.seen_at(1000 * claim.timestamp) if claim else None
+    look = said.seen_for(claim) if claim else None
     look = look or (looks[-1] if looks else None)
     if look is None:
         return "no recorded look"
-    span = moment(look.first_ms // 1000)
+    span = _time(look.first_ms, verified)
     if look.count > 1:
-        span = f"{span} to {moment(look.last_ms // 1000)}, {look.count} looks"
+        span = f"{span} to {_time(look.last_ms, verified)}, {look.count} looks"
     return f"{styled(look.status)} ({plain(look.reason)}), {span}"
+
+
+def _time(time_ms: int, verified: VerifiedEvidence) -> str:
+    """Return the time of day in UTC, with the date if the file is about a longer time."""
+    evidence, told = verified.evidence, moment(time_ms // 1000)
+    is_near = evidence.begin - DAY_SECONDS // 2 <= time_ms // 1000 <= evidence.end
+    return told[11:19] if is_near and evidence.end - evidence.begin < DAY_SECONDS // 2 else told
 
 
 def _remarks(said: VerifiedRecords) -> list[str]:
@@ -119,7 +128,7 @@ def facts(verified: VerifiedEvidence) -> dict[str, Json]:
 def _operator(each: VerifiedOperator, verified: VerifiedEvidence) -> Json:
     said, claim = each.said, verified.claim
     answer = said.answer_to(claim) if claim else None
-    look = said.seen_at(1000 * claim.timestamp) if claim else None
+    look = said.seen_for(claim) if claim else None
     return {
         "operator": said.operator,
         "outcome": str(each.outcome),

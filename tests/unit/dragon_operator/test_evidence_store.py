@@ -12,9 +12,10 @@ import pytest
 from committees import make_members
 from dragon import errors
 from dragon.protocol.claims.status import Status
-from dragon.protocol.evidence.record import NO_RECORD, Record
+from dragon.protocol.evidence.record import Record
 from dragon.protocol.evidence.seal import NO_SEAL
 from dragon.storage.database import Database
+from dragon_operator.evidence_chain import Leaf
 from dragon_operator.evidence_store import (
     KEPT_SECONDS,
     EvidenceStore,
@@ -55,7 +56,8 @@ class Filler:
         self.writer.seal(*records)
         sealed = self.writer.records[-len(records) :]
         paths = [each.path for each in sealed]
-        self.store.add(self.writer.seals[-1], [each.record for each in sealed], paths, log_time)
+        leaves = [Leaf.of(each.record) for each in sealed]
+        self.store.add(self.writer.seals[-1], leaves, paths, log_time)
 
 
 def at(time: int, node_id: str = NODE) -> Record:
@@ -72,7 +74,7 @@ def shown(store: EvidenceStore, begin: int, end: int, node_id: str = NODE) -> li
 
 def test_an_empty_store_has_nothing(store: EvidenceStore) -> None:
     assert store.page(NODE, 0, NOW, after=0, limit=10) == []
-    assert (store.last_seal(), store.last_record(NODE)) == (NO_SEAL, NO_RECORD)
+    assert (store.last_seal(), store.last_records()) == (NO_SEAL, {})
 
 
 def test_records_come_back_with_seal_and_path(store: EvidenceStore) -> None:
@@ -86,8 +88,10 @@ def test_records_come_back_with_seal_and_path(store: EvidenceStore) -> None:
     assert [tuple(one.path), tuple(two.path)] == [writer.records[0].path, writer.records[2].path]
     assert one.seal == two.seal
     assert store.last_seal() == writer.seals[0].hash
-    assert store.last_record(NODE) == writer.records[2].record.hash
-    assert store.last_record(OTHER) == writer.records[1].record.hash
+    assert store.last_records() == {
+        NODE: writer.records[2].record.hash,
+        OTHER: writer.records[1].record.hash,
+    }
 
 
 @pytest.mark.parametrize(

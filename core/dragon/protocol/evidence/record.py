@@ -73,13 +73,17 @@ class _Numbered(Shape):
     count: Annotated[int, Integer(least=1)]  # looks, or rounds for which it gave this answer
 
     def to_json(self) -> dict[str, Json]:
-        """Return the published form, which is also the leaf of the seal's tree."""
+        """Return the published form."""
         return {"kind": self.KIND, **self.members()}
+
+    def encoded(self) -> bytes:
+        """Return the leaf of the seal's tree: the published form in canonical JSON."""
+        return canonical(self.to_json())
 
     @property
     def hash(self) -> bytes:
-        """The hash of the record as a leaf of its seal's tree, 32 bytes."""
-        return merkle.leaf_hash(canonical(self.to_json()))
+        """The hash of that leaf, 32 bytes."""
+        return merkle.leaf_hash(self.encoded())
 
     def check_members(self) -> None:
         """Raises IntegerOutOfRange: the run ends before it begins."""

@@ -56,6 +56,11 @@ class VerifiedRecords:
         ]
         return next((each for each in found if each.is_attested), found[-1] if found else None)
 
+    def seen_for(self, claim: StatusClaim) -> LookRecord | None:
+        """Return the look that its answer rests on; without an answer, what it saw in the round."""
+        answer = self.answer_to(claim)
+        return self.seen_at(answer.last_ms if answer else 1000 * claim.timestamp)
+
     def seen_at(self, time_ms: int) -> LookRecord | None:
         """Return the look of a time (Unix milliseconds), else the last one before it."""
         begun = [each for each in self.looks() if each.first_ms <= time_ms]

@@ -69,6 +69,7 @@ def test_the_answer_and_the_look_of_a_round_are_found() -> None:
     assert seen.status is Status.DOWN
     assert said.answer_to(replace(CLAIM, status=Status.UP)) is None
     assert said.seen_at(0) is None
+    assert said.seen_for(CLAIM) == seen
 
 
 def _changed(index: int, **changes: Any) -> OperatorRecords:

@@ -23,7 +23,7 @@ DAY_SECONDS: Final = 86_400
 SILENT: Final = {
     Outcome.NO_RECORDS: "has no record of that time",
     Outcome.NO_ANSWER: "gave the collector no usable answer",
-    Outcome.INVALID: "answered with records that do not verify",
+    Outcome.INVALID: "gave records that cannot be used",
 }
 LIMITS: Final = (
     "It proves what each operator signed that it saw and answered, and in which order. It does "

@@ -24,7 +24,7 @@ from dragon.protocol.trust import Trust
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRecords:
-    """One operator's records, whose signatures and order hold.
+    """Records of one operator. Their signatures and their order hold.
 
     `counts`: whether every key that signed them is also the operator's key in a committee of a
     trusted epoch. A key that was replaced may be in anybody's hands.

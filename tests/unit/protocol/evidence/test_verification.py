@@ -219,7 +219,7 @@ def test_a_file_of_another_form_is_refused(
 
 def test_a_file_that_is_too_long_is_refused() -> None:
     with pytest.raises(errors.TooLarge):
-        Evidence.load(bytes((32 << 20) + 1))
+        Evidence.load(bytes((16 << 20) + 1))
 
 
 def test_a_restart_that_loses_nothing_known_has_no_gap() -> None:

@@ -1,5 +1,7 @@
 """The fleet that the pictures of the documentation show: simulated, with genuine certificates.
 
+It has targets of four kinds, with an owner who has announced maintenance of them.
+
 Its services find a ledger of 80 days when they start: a checkpoint every 20 rounds, and a few
 outages, signed with the operators' keys. Then they work for four hours of simulated time.
 """
@@ -14,13 +16,16 @@ from typing import Any, Final
 
 import requests
 
-from committees import Members, make_members
+from committees import Members, make_members, secret
 from dragon.encoding import canonical, to_hex
 from dragon.protocol import event, merkle
-from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import EventClaim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.committee import Owner, Target
+from dragon.protocol.event import Event
+from dragon.protocol.target_checks import HttpCheck, TargetCheck, TcpCheck, TlsCheck
 from dragon_explorer.public_page import Note, PublicNode, PublicPage
 from explorer_fleet import ExplorerWorld
 from simulation import FINALITY, Wire
@@ -43,6 +48,10 @@ OUTAGES: Final = (
     ("mail", 63, 14, 48),
     ("login", 71, 9, 5),
 )
+OWNER: Final = "shop_owner"
+# Node, day of its announced maintenance, hour of that day, and minutes. It is announced on the day
+# before.
+MAINTENANCE: Final = (("website", 44, 5, 60), ("mail", 63, 14, 30))
 BLIND: Final = (57, 2, 15)  # the day, the hour, and the hours in which no checkpoint was certified
 BEFORE_MAIL: Final = 105  # rounds between the start of the services and the outage that lasts
 MOST_NOISE_MS: Final = 24  # of a response
@@ -53,13 +62,29 @@ def members() -> Members:
     made = make_members(
         targets=len(TARGETS), name="example", round_seconds=ROUND_SECONDS, genesis=GENESIS
     )
-    named = zip(made.committee.targets, TARGETS, strict=True)
-    targets = tuple(replace(each, id=id_, url=f"http://{host(id_)}") for each, id_ in named)
-    return replace(made, committee=replace(made.committee, targets=targets))
+    key = secret(OWNER)
+    owner = Owner(OWNER, key.public_key(), key.prove_possession())
+    committee = replace(made.committee, targets=tuple(targets()), owners=(owner,))
+    return replace(made, committee=committee)
+
+
+def targets() -> Iterator[Target]:
+    """Yield the targets, of several kinds."""
+    timeout = 5000
+    checks: dict[str, tuple[str, TargetCheck]] = {
+        "website": ("http://", HttpCheck(contains="ok", timeout_ms=timeout)),
+        "api": ("http://", HttpCheck(status=((200, 204),), timeout_ms=timeout)),
+        "login": ("tls://", TlsCheck(timeout)),
+        "mail": ("tcp://", TcpCheck(timeout)),
+    }
+    for id_, (scheme, check) in checks.items():
+        yield Target(id_, f"{scheme}{host(id_)}", check, OWNER)
 
 
 def host(target: str) -> str:
-    return f"{target}.example.org"
+    """The host of a target, with the port of a connection."""
+    port = {"login": ":443", "mail": ":25"}.get(target, "")
+    return f"{target}.example.org{port}"
 
 
 def page(now: float) -> PublicPage:
@@ -71,6 +96,12 @@ def page(now: float) -> PublicPage:
     return PublicPage("Example status", "The services of Example Ltd.", nodes, notes=(note,))
 
 
+def announcement(node_id: str, day: int, hour: int, minutes: int) -> MaintenanceClaim:
+    """Announce maintenance a day ahead."""
+    begin = GENESIS + day * 86_400 + hour * 3600
+    return MaintenanceClaim(node_id, begin, begin + 60 * minutes, begin - 86_400)
+
+
 def history(made: Members, tree: merkle.Tree) -> Iterator[EventClaim]:
     """Yield the claims of the days before the services start. `tree` grows with them."""
     rounds = made.committee.rounds
@@ -79,33 +110,40 @@ def history(made: Members, tree: merkle.Tree) -> Iterator[EventClaim]:
         begin = day * 1440 + hour * 60
         changes += [(begin, node_id, Status.DOWN), (begin + minutes, node_id, Status.UP)]
     changes.sort(key=lambda each: each[0])
+    announcements = [announcement(*each) for each in MAINTENANCE]
     day, hour, hours = BLIND
     blind = range(day * 1440 + hour * 60, day * 1440 + (hour + hours) * 60)
     for minute in range(CHECKPOINT_MINUTES, DAYS * 1440, CHECKPOINT_MINUTES):
         while changes and changes[0][0] < minute:
             at, node_id, status = changes.pop(0)
             yield StatusClaim(node_id, status, rounds.start(max(1, at * 60 // ROUND_SECONDS)))
+        now = GENESIS + minute * 60
+        while announcements and announcements[0].timestamp < now:
+            yield announcements.pop(0)
         if minute not in blind:
             yield CheckpointClaim(
                 len(tree), tree.root(), rounds.start(minute * 60 // ROUND_SECONDS)
             )
 
 
-def batches(made: Members) -> Iterator[list[Certificate]]:
-    """Yield that history as batches of the ledger, each signed by three operators."""
-    tree, batch = merkle.Tree(), list[Certificate]()
+def batches(made: Members) -> Iterator[list[Event]]:
+    """Yield that history as batches of the ledger, each signed by three operators or the owner."""
+    tree, batch = merkle.Tree(), list[Event]()
     turns = itertools.cycle(made.secrets)
     index = 0
     for claim in history(made, tree):
-        absent = claim.node_id if isinstance(claim, StatusClaim) else next(turns)
-        others = [name for name in made.secrets if name != absent][:3]
-        certificate = made.certify(claim, others)
-        text = canonical(certificate.to_json())
+        if isinstance(claim, MaintenanceClaim):
+            signed: Event = made.announce(claim)
+        else:
+            absent = claim.node_id if isinstance(claim, StatusClaim) else next(turns)
+            others = [name for name in made.secrets if name != absent][:3]
+            signed = made.certify(claim, others)
+        text = canonical(signed.to_json())
         tree.append(merkle.leaf_hash(event.leaf_of(text, index + 1)))
-        batch.append(certificate)
+        batch.append(signed)
         if len(batch) == EVENTS_PER_BATCH:
             yield batch
-            batch, index = [], index + 1
+            batch, index = list[Event](), index + 1
     if batch:
         yield batch
 
@@ -138,6 +176,7 @@ class ExampleWorld(ExplorerWorld):
         for target in TARGETS:
             self.names[host(target)] = target
             self.wires.mount(host(target), answered)
+        self.certificates[host("login")] = int(self.clock.now) + 9 * 86_400
 
     def session(self, name: str) -> requests.Session:
         session = super().session(name)
@@ -173,6 +212,9 @@ def example(folder: Path) -> ExampleWorld:
     world.run_rounds(BEFORE_MAIL - 45)
     stream = world.make("sensor-1", window_ms=60_000)
     world.run_rounds(20, stream)
+    now = int(world.clock.now)
+    world.announce("website", now + 86_400, 7200)
+    world.announce("operator_3", now + 5 * 86_400, 3600)
     world.stop("api", "hang")
     world.run_rounds(9, stream)
     world.resume("api")

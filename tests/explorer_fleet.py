@@ -117,7 +117,7 @@ def fleet_with_history(folder: Path) -> ExplorerWorld:
         host = f"{target.replace('_', '-')}:80"
         world.names[host] = target
         world.wires.mount(host, _answer)
-    world.names["target-3"] = "target_3"
+    world.names["target-3:443"] = "target_3"
     world.wires.mount("target-3:443", _answer)
     world.certificates["target-3:443"] = int(world.clock.now) + 5 * 86_400
     world.run(3)

@@ -50,7 +50,7 @@ committee_option = click.option(
     show_envvar=True,
     help=(
         "Committee file or lineage; get it from a source that you trust (default: "
-        "lineage.json in the folder of the fleet, otherwise its committee.json)."
+        "lineage.json in the folder of the fleet, DRAGON_HOME, otherwise its committee.json)."
     ),
 )
 trust_from_option = click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +22,20 @@ from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint
 from dragon_cli.render.text import moment
 
-FLEET: Final = Home(Path("fleet"))  # the default
 TRUST_OLDER: Final = "`--trust-from N` trusts older keys, from those of epoch N on."
 
 
-def load_trust(chosen: Path | None, trust_from: int | None, home: Home = FLEET) -> Trust:
+def default_home() -> Home:
+    """Return the home of commands without `--home`: DRAGON_HOME, otherwise `fleet`."""
+    return Home(Path(os.environ.get("DRAGON_HOME") or "fleet"))
+
+
+def load_trust(chosen: Path | None, trust_from: int | None, home: Home | None = None) -> Trust:
     """Load and verify what the user trusts.
 
     Args:
         chosen: a committee file or a lineage; None: what the home holds.
+        home: default: `default_home`.
         trust_from: the oldest epoch whose keys the user trusts; None: the newest epoch only.
 
     Raises:
@@ -38,7 +44,7 @@ def load_trust(chosen: Path | None, trust_from: int | None, home: Home = FLEET) 
         UsageError: `trust_from` is later than the newest epoch known.
         DragonError: the content is invalid; the message starts with the path.
     """
-    lineage = load_lineage(chosen) if chosen else held(home)
+    lineage = load_lineage(chosen) if chosen else held(home or default_home())
     newest = lineage.newest.epoch
     if trust_from is not None and trust_from > newest:
         raise click.UsageError(

@@ -21,7 +21,7 @@ from dragon_explorer.views import (
     rounds,
     stream,
     streams,
-    verify,
+    verification,
     window,
 )
 from dragon_explorer.views import badge as badges
@@ -53,5 +53,5 @@ AlertsPage = _described(alerts.Alerts, "AlertsPage")
 LogPage = _described(log.LogPage, "LogPage")
 EntryPage = _described(log.Entry, "EntryPage")
 PublicPage = _described(public.Public, "PublicPage")
-VerificationResult = _described(verify.Verification, "VerificationResult")
+VerificationResult = _described(verification.Verification, "VerificationResult")
 BadgeResult = _described(badges.Badge, "BadgeResult")

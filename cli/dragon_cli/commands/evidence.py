@@ -62,7 +62,7 @@ def evidence(
     evidence`. Operators keep their records for 30 days: collect them before you dispute something.
     """
     http = queries.connect(Home(home), ca)
-    trust = Trust(current.lineage(held(Home(home)), http))
+    trust = Trust(current.newer(held(Home(home)), http))
     collector = Collector(trust, http, check_node(Home(home), node))
     event, middle = collector.transition(moment.at, around)
     path = output or Path(f"evidence-{node}-{middle}.json")

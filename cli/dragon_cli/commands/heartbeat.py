@@ -173,10 +173,10 @@ class _Machine:
 
 
 def _accepted(sent: Sent) -> str:
-    offset = clock_offset_ms(sent) or 0
+    seconds = round((clock_offset_ms(sent) or 0) / 1000, 1) + 0.0  # never -0.0
     return (
         f"[green]accepted[/]: beat of {plain(sent.signed.node_id)} by "
-        f"{plain(' and '.join(sent.taken))} (clock {offset / 1000:+.1f} s)"
+        f"{plain(' and '.join(sent.taken))} (clock {seconds:+.1f} s)"
     )
 
 

@@ -80,6 +80,7 @@ def _table(operator: str, found: list[dict[str, Json]], views: Views) -> Table:
 def _probes(row: dict[str, Json], views: Views) -> Iterator[str]:
     own = _probe(row.get("seen"))
     yield own
+    yield from _newest_beat(row.get("beat"))
     others: dict[str, list[str]] = {}
     for operator, seen in _seen_by(row, views).items():
         if (other := _probe(seen)) != own:
@@ -87,6 +88,14 @@ def _probes(row: dict[str, Json], views: Views) -> Iterator[str]:
     for other, operators in others.items():
         named = operators[0] if len(operators) == 1 else f"{len(operators)} others"
         yield f"{named}: {other}"
+
+
+def _newest_beat(beat: Json) -> Iterator[str]:
+    """Say how old the newest beat of a target is, if it sends beats and one has come."""
+    if isinstance(beat, dict):
+        source = beat.get("passed_on_by")
+        passed_on = f", passed on by {plain(str(source))}" if source else ""
+        yield f"last beat {plain(str(beat.get('age_seconds')))} s ago{passed_on}"
 
 
 def _probe(seen: Json) -> str:

@@ -40,6 +40,9 @@ from dragon_cli.times import FORMS, MonthType, Period, TimeInput, TimeType, cut_
 from dragon_cli.trust import load_trust
 
 FORMATS: Final = ("table", "csv", "json", "html")
+CERTIFIED_USAGE: Final = "A certified report is about all nodes and needs no log"
+CERTIFICATE_USAGE: Final = "The file of `--certificate` names the period"
+OFFLINE_USAGE: Final = "`--log` uses no network"
 
 
 @click.command(short_help="Report uptime, downtime, incidents and payouts of a period.")
@@ -127,15 +130,17 @@ def report(
     fleet, form = Home(home), "json" if as_json else format_
     terms = load_terms(rule_file, payout)
     is_certified = bool(certified or certificate_file or terms)
-    if is_certified:
-        _refuse({"--node": nodes, "--log": log_file, "--operator": operator, "--root": root})
-    if certificate_file and (month or begin or end):
-        raise click.UsageError("The file of `--certificate` names the period; omit the times.")
-    if log_file and operator:
-        raise click.UsageError("`--log` uses no network; omit `--operator`.")
+    _check_usage(
+        {"--node": nodes, "--log": log_file, "--operator": operator, "--root": root}
+        if is_certified
+        else {"--operator": log_file and operator},
+        CERTIFIED_USAGE if is_certified else OFFLINE_USAGE,
+    )
+    if certificate_file:
+        _check_usage({"--month": month, "--from": begin, "--to": end}, CERTIFICATE_USAGE)
+    source = certificate_file or _period(month, begin, end)
     expected = None if root is None else from_hex(root, member="--root", size=HASH_BYTES)
     chosen = [check_id(node, member="--node") for node in nodes]
-    source = certificate_file or _period(month, begin, end)
     if output:
         check_free(output)
     trust = load_trust(committee_file, trust_from, fleet)
@@ -143,7 +148,7 @@ def report(
         write(certified_forms(read_period(source), terms, trust), form, output)
     elif is_certified:
         http = queries.connect(fleet, ca)
-        trust = Trust(current.lineage(trust.lineage, http), trust_from)
+        trust = Trust(current.newer(trust.lineage, http), trust_from)
         found = request_period(source, trust.newest, http)
         write(certified_forms(found, terms, trust), form, output)
     else:
@@ -154,11 +159,10 @@ def report(
             console.print("[green]verified[/]: the log has the expected root.")
 
 
-def _refuse(options: Mapping[str, object]) -> None:
-    """Raises UsageError: one of the options was given, and the report is certified."""
-    if given := next((name for name, value in options.items() if value), None):
-        message = f"A certified report is about all nodes and needs no log; omit `{given}`."
-        raise click.UsageError(message)
+def _check_usage(unused: Mapping[str, object], reason: str) -> None:
+    """Raises UsageError: an option was given that the report does not use."""
+    if given := next((option for option, value in unused.items() if value), None):
+        raise click.UsageError(f"{reason}; omit `{given}`.")
 
 
 def _log(

@@ -25,11 +25,11 @@ def committee(home: Home, http: HttpClient) -> Committee:
 
     Raises NoHome, NoCommittee, LineageForked: as `held`.
     """
-    return lineage(held(home), http).newest
+    return newer(held(home), http).newest
 
 
-def lineage(known: Lineage, http: HttpClient) -> Lineage:
-    """Return the newest lineage that an operator proves, for this command only; else `known`."""
+def newer(known: Lineage, http: HttpClient) -> Lineage:
+    """Return a lineage that an operator proves and that continues a known one; else that one."""
     newest = known.newest
     asked = {each.id: each.url for each in newest.operators[:MAX_ASKED]}
     said = approvals.ask(http, asked)

@@ -9,7 +9,7 @@ from dragon.encoding import Json, to_hex
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.event import Event
+from dragon.protocol.event import Event, signers_of
 from dragon.protocol.single_signer import SingleSigned
 from dragon_cli.render.text import moment
 
@@ -20,7 +20,8 @@ def statement(event: Event, committee: Committee) -> str:
     """Return what was certified and the signers."""
     sentence = kind_of(event.claim).sentence(event.claim)
     if isinstance(event, SingleSigned):
-        return sentence
+        named = f", signed by {event.signer_in(committee)}"
+        return sentence if event.signers else sentence + named
     return f"{sentence}, {signed_by(event.signers, committee)}"
 
 
@@ -36,9 +37,13 @@ def period(claim: DowntimeClaim) -> str:
     return f"the {seconds} s from {moment(claim.begin)} to {moment(claim.end)}"
 
 
-def facts(event: Event) -> dict[str, Json]:
-    """Return claim and signers for programs."""
-    signers: list[Json] = list(event.signers)
+def facts(event: Event, committee: Committee | None = None) -> dict[str, Json]:
+    """Return claim and signers for programs.
+
+    Args:
+        committee: the one that the event is for; without it, only signers that the event names.
+    """
+    signers: list[Json] = list(signers_of(event, committee) if committee else event.signers)
     return {**event.claim.to_json(), "signers": signers}
 
 

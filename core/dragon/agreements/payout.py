@@ -25,7 +25,7 @@ class Earning:
     entry: Entry  # of the rule
     counted_up: int  # seconds that count as up
     counted: int  # seconds that count
-    tier: Tier | None  # that the share reaches
+    tier: Tier | None  # that the share reaches; None, too, if too little of the period is known
     units: int  # of the smallest unit
 
     @property
@@ -78,10 +78,11 @@ def compute_payout(rule: Rule, leaves: Sequence[PeriodLeaf], seconds: int, units
 
 def counted_seconds(leaf: PeriodLeaf, seconds: int, rule: Rule) -> tuple[int, int]:
     """Return the seconds that count as up by the rule, and all seconds that count."""
+    maintenance = min(leaf.seconds_maintenance, rule.maintenance_seconds)
     parts: Mapping[Counts, list[int]] = {each: [] for each in Counts}
     parts[Counts.UP].append(seconds - leaf.seconds_down - leaf.seconds_unknown)
-    parts[Counts.DOWN].append(leaf.seconds_down - leaf.seconds_maintenance)
-    parts[rule.maintenance].append(leaf.seconds_maintenance)
+    parts[Counts.DOWN].append(leaf.seconds_down - maintenance)
+    parts[rule.maintenance].append(maintenance)
     parts[rule.unknown].append(leaf.seconds_unknown)
     up = sum(parts[Counts.UP])
     return up, up + sum(parts[Counts.DOWN])
@@ -108,30 +109,29 @@ def _chosen(rule: Rule, leaves: Sequence[PeriodLeaf]) -> list[tuple[PeriodLeaf, 
             chosen.append((leaf, entry))
     used = {entry.pattern for _, entry in chosen}
     if idle := next((each.pattern for each in rule.nodes if each.pattern not in used), None):
-        message = f"the rule names {idle}, but no node of the period gets its entry"
+        message = f"the entry {idle} of the rule fits no node of the period"
         raise UnknownNode(message, id=idle)
     return chosen
 
 
 def _full_amounts(entries: Sequence[Entry], units: int) -> list[Fraction]:
     """Return what each node earns at most, exactly. Raises PayoutTooSmall."""
-    weights = sum(entry.weight or 0 for entry in entries)
-    amounts = [
-        Fraction(units * (entry.weight or 0), weights) if entry.amount is None
-        else Fraction(entry.amount)
-        for entry in entries
-    ]  # fmt: skip
-    if (total := sum(entry.amount or 0 for entry in entries)) > units:
+    if weights := sum(entry.weight or 0 for entry in entries):
+        return [Fraction(units * (entry.weight or 0), weights) for entry in entries]
+    amounts = [entry.amount or 0 for entry in entries]
+    if (total := sum(amounts)) > units:
         message = "the amounts of the rule's nodes add up to more than the payout"
         raise PayoutTooSmall(message, amounts=str(total), payout=str(units))
-    return amounts
+    return [Fraction(amount) for amount in amounts]
 
 
 def _earning(leaf: PeriodLeaf, entry: Entry, amount: Fraction, seconds: int, rule: Rule) -> Earning:
     up, counted = counted_seconds(leaf, seconds, rule)
     reached = share(up, counted)
-    units = floor(amount * rule.earned(reached))
-    return Earning(leaf.node_id, entry, up, counted, rule.tier(reached), units)
+    is_known = seconds - leaf.seconds_unknown >= rule.known * seconds
+    tier = rule.tier(reached) if is_known else None
+    units = floor(amount * tier.paid(reached)) if tier else 0
+    return Earning(leaf.node_id, entry, up, counted, tier, units)
 
 
 def _shared(earnings: Sequence[Earning], units: int) -> list[Earning]:

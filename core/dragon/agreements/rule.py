@@ -56,7 +56,9 @@ class Rule:
     decimals: int  # of the currency, 0 to 18
     unit: str  # name of the currency for people; "" if the file states none
     maintenance: Counts
+    maintenance_seconds: int  # that count so; further ones count as down
     unknown: Counts
+    known: Fraction  # part of the period, 0 to 1, that must be known for a node to earn anything
     unearned: Unearned
     nodes: tuple[Entry, ...]
     tiers: tuple[Tier, ...]  # from the highest share of up time to the lowest
@@ -65,11 +67,6 @@ class Rule:
     def sha256(self) -> bytes:
         """The SHA-256 of the file, 32 bytes. Two parties compare it."""
         return hashlib.sha256(self.text.encode()).digest()
-
-    def earned(self, share: Fraction) -> Fraction:
-        """Return the part of the full amount, 0 to 1, that a share of up time earns."""
-        tier = self.tier(share)
-        return tier.paid(share) if tier else Fraction(0)
 
     def tier(self, share: Fraction) -> Tier | None:
         """Return the tier that a share of up time reaches, or None."""

@@ -18,6 +18,7 @@ from dragon.agreements.amounts import MAX_DECIMALS, units_of
 from dragon.agreements.rule import Counts, Entry, Rule, Tier, Unearned
 from dragon.encoding import Members
 from dragon.errors import DragonError, InvalidRule, TooLarge, UnknownValue
+from dragon.protocol.claims.period import MAX_PERIOD_SECONDS
 
 MAX_RULE_BYTES: Final = 64 * 1024
 MAX_LINE: Final = 256  # characters; the TOML parser is slow with very long keys
@@ -43,12 +44,16 @@ def decode_rule(raw: bytes) -> Rule:
     text, value = _parse(raw)
     members = Members(value, "the rule")
     decimals = members.integer("decimals", most=MAX_DECIMALS)
+    maintenance = Counts(members.word("maintenance", list(Counts)))
+    unknown = Counts(members.word("unknown", list(Counts)))
     rule = Rule(
         text=text,
         decimals=decimals,
         unit=_unit(members),
-        maintenance=Counts(members.word("maintenance", list(Counts))),
-        unknown=Counts(members.word("unknown", list(Counts))),
+        maintenance=maintenance,
+        maintenance_seconds=_maintenance_seconds(members, maintenance),
+        unknown=unknown,
+        known=_known(members, unknown),
         unearned=_unearned(members),
         nodes=tuple(_items(members, "nodes", MAX_ENTRIES, lambda each: _entry(each, decimals))),
         tiers=tuple(_items(members, "tiers", MAX_TIERS, _tier)),
@@ -101,6 +106,18 @@ def _unit(members: Members) -> str:
     if not _UNIT.fullmatch(unit):
         raise UnknownValue("unit must be 1 to 16 letters and digits, such as USDC", member="unit")
     return unit
+
+
+def _maintenance_seconds(members: Members, maintenance: Counts) -> int:
+    """Take the limit without which a node could announce maintenance of the whole period."""
+    if maintenance is Counts.DOWN:
+        return 0
+    return members.integer("maintenance_seconds", most=MAX_PERIOD_SECONDS)
+
+
+def _known(members: Members, unknown: Counts) -> Fraction:
+    """Take the limit without which a node could earn all by a single second of up time."""
+    return Fraction(0) if unknown is Counts.DOWN else _percent(members, "known_percent")
 
 
 def _unearned(members: Members) -> Unearned:

@@ -4,7 +4,7 @@ Members of the committee have shares of their own, so that no stranger can use w
 probes are always admitted. Probes and health checks by others are limited for each address only, so
 that strangers cannot make an aggregator believe that a node is down, even where the aggregator's
 address is not known. So are beats of targets, which may come from any address; what the signatures
-of unknown senders cost has a limit of its own (`dragon.node.beat_book`).
+of unknown senders cost has a limit of its own (`dragon.node.beat_verifier`).
 """
 
 from __future__ import annotations

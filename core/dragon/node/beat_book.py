@@ -18,8 +18,8 @@ from prometheus_client.metrics_core import Metric
 
 from dragon.errors import DragonError, RateLimited, UnknownSigner
 from dragon.node.admission import Client
+from dragon.node.beat_verifier import BeatVerifier
 from dragon.node.metrics import gauges
-from dragon.node.rate_limits import ProcessorShare, Rate
 from dragon.protocol.beats import SignedBeat, heartbeat_check, heartbeat_checks
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.target_checks import HeartbeatCheck
@@ -27,12 +27,6 @@ from dragon.protocol.target_checks import HeartbeatCheck
 TICK_SECONDS: Final = 1.0  # between two looks at the committee and at the clock
 MAX_TICK_SECONDS: Final = 5.0  # a longer pause: this process was suspended, and missed beats
 MIN_GAP_SECONDS: Final = 0.25  # between two beats of a target; further ones are refused
-# Processor time, in milliseconds at once and in milliseconds for each second, for signatures of
-# beats from unknown addresses: those from which no genuine beat of the target came before.
-UNKNOWN_BURST_MS: Final = 25.0  # at once, for beats from one unknown address
-UNKNOWN_MS_PER_SECOND: Final = 5.0  # for beats from one unknown address
-UNKNOWNS_BURST_MS: Final = 250.0  # at once, for beats from all unknown addresses together
-UNKNOWNS_MS_PER_SECOND: Final = 50.0  # for beats from all unknown addresses together
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +99,11 @@ class BeatBook:
         self._seated = seated
         self._wall = wall
         self._monotonic = monotonic
-        self._processor = processor
         self._pass_on = pass_on
-        self._unknown = ProcessorShare(
-            "beats",
-            Rate(UNKNOWN_BURST_MS, UNKNOWN_MS_PER_SECOND),
-            Rate(UNKNOWNS_BURST_MS, UNKNOWNS_MS_PER_SECOND),
-            monotonic,
-        )
+        self._verifier = BeatVerifier(monotonic, processor)
         self._lock = threading.Lock()  # guards everything below
         self._committee: Committee | None = None  # that `_targets` are of
         self._targets: dict[str, _Target] = {}
-        # The address of the newest genuine beat, by the operator that passed it on or by target.
-        self._addresses: dict[str, str] = {}
         self._ticked = monotonic()
         self.counter = Counter(
             "datadragon_beats",
@@ -164,9 +150,10 @@ class BeatBook:
         offset_ms = signed.time_ms - now_ms
         is_new = not self._is_known(signed)
         if is_new:
-            self._verify(signed, check, committee.network_id, sender, passed_on_by)
-            heard = HeardBeat(signed, self._monotonic(), offset_ms, passed_on_by)
-            self._note(heard, sender.share)
+            self._verifier.verify(
+                signed, check, committee.network_id, sender=sender, passed_on_by=passed_on_by
+            )
+            self._note(HeardBeat(signed, self._monotonic(), offset_ms, passed_on_by))
         if not passed_on_by and self._is_first_direct(signed):
             self._pass_on(signed)
         return Taken(is_new, offset_ms, check.every_seconds)
@@ -186,33 +173,7 @@ class BeatBook:
             raise RateLimited(message, retry_after=1)
         return False
 
-    def _verify(
-        self,
-        signed: SignedBeat,
-        check: HeartbeatCheck,
-        network_id: bytes,
-        sender: Client,
-        passed_on_by: str,
-    ) -> None:
-        """Verify the signature.
-
-        Strangers have a limit of their own, so that forged beats cannot keep out genuine ones from
-        the address of the last genuine one.
-
-        Raises RateLimited, InvalidSignature, BadSignature.
-        """
-        with self._lock:
-            familiar = self._addresses.get(passed_on_by or signed.node_id)
-        if sender.is_member or sender.share == familiar:
-            signed.verify(check, network_id)
-            return
-        buckets, begun = self._unknown.admit(sender.share), self._processor()
-        try:
-            signed.verify(check, network_id)
-        finally:
-            self._unknown.settle(buckets, 1000 * (self._processor() - begun))
-
-    def _note(self, heard: HeardBeat, address: str) -> None:
+    def _note(self, heard: HeardBeat) -> None:
         """Keep a genuine beat, unless it or a later one came meanwhile. Raises BeatNotLater."""
         with self._lock:
             target = self._target(heard.signed.node_id)
@@ -221,7 +182,6 @@ class BeatBook:
                     return
                 heard.signed.check_later(target.heard.signed.time_ms)
             target.heard = heard
-            self._addresses[heard.passed_on_by or heard.signed.node_id] = address
 
     def _is_first_direct(self, signed: SignedBeat) -> bool:
         """Whether the beat has to be passed on: only once, and none after a later one."""
@@ -300,9 +260,7 @@ class BeatBook:
             return
         now, before = self._monotonic(), self._targets
         self._committee, self._targets = committee, {}
-        self._addresses = {
-            each: address for each, address in self._addresses.items() if each in committee.urls
-        }
+        self._verifier.keep(committee.urls)
         for node_id, check in heartbeat_checks(committee).items():
             kept = before.get(node_id)
             if kept is None or kept.check.public_key != check.public_key:

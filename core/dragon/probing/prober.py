@@ -296,7 +296,7 @@ class Prober:
 
 
 def _target_threads(committee: Committee) -> int:
-    return min(len(committee.targets), MAX_TARGET_THREADS)
+    return max(1, min(len(committee.targets), MAX_TARGET_THREADS))
 
 
 def _is_same(before: Committee, after: Committee, node_id: str) -> bool:

@@ -16,9 +16,11 @@ from dragon.errors import InvalidEncoding, TooLarge, UnknownKind
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import kind_named
 from dragon.protocol.claims.handover import HandoverClaim
+from dragon.protocol.committee import Committee
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.handover import Handover
 from dragon.protocol.maintenance import Maintenance
+from dragon.protocol.single_signer import SingleSigned
 
 Event: TypeAlias = Certificate | Endorsement | Maintenance | Handover
 
@@ -90,3 +92,18 @@ def leaf_of(event: bytes, ledger_index: int) -> bytes:
 def root(event: Event) -> str:
     """Return the root of the event's claim in hex. Equal roots mean equal claims."""
     return to_hex(event.claim.root(event.committee_id))
+
+
+def signers_of(event: Event, committee: Committee) -> tuple[str, ...]:
+    """Return the ids of those whose signatures an event has.
+
+    An announcement of maintenance does not name its signer, which follows from the committee.
+
+    Args:
+        committee: the one that the event is for.
+
+    Raises UnknownSigner, UnknownNode, NoOwner: the committee has no such member.
+    """
+    if isinstance(event, SingleSigned):
+        return (event.signer_in(committee),)
+    return event.signers

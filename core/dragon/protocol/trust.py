@@ -23,7 +23,7 @@ from dragon.protocol.lineage import Lineage
 
 
 class Signed(Protocol):
-    """An object that operators, or one expert, signed for a committee."""
+    """An object that operators, or one member alone, signed for a committee."""
 
     @property
     def claim(self) -> Claim: ...

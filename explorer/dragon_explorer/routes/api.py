@@ -128,12 +128,7 @@ def _add_incidents(api: Routes, components: Components) -> None:
         ),
     )
     def agreements(query: AgreementsQuery) -> Response:
-        """Announced maintenance of all nodes, and the totals of a period from this explorer's log.
-
-        The period is a `month` such as 2026-11, or goes from `from` to `to`, which are dates or
-        times in UTC. `before` is a position of the log, and continues the announcements. `after` is
-        the id of a node, and continues the totals.
-        """
+        """Announced maintenance of all nodes, and the totals of a period from this log."""
         chosen = query.interval
         return render.json(
             lambda now: agreements_view(sources, now, query.before, chosen, query.after)

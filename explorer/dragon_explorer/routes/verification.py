@@ -17,7 +17,8 @@ from dragon.node.openapi import BODY_TOO_LARGE, Routes, responses
 from dragon_explorer import schemas
 from dragon_explorer.components import Components
 from dragon_explorer.rendering import HTML_TYPE, JSON_TYPE, encode
-from dragon_explorer.views.verify import MAX_VERIFY_BYTES, Verification, verification
+from dragon_explorer.views.verification import Verification
+from dragon_explorer.views.verify import MAX_VERIFY_BYTES, verification
 
 API_PATH: Final = "/api/verify"
 FORM_PATH: Final = "/verify/result"
@@ -34,7 +35,7 @@ def routes(components: Components) -> Routes:
         responses={**responses(schemas.VerificationResult), **BODY_TOO_LARGE},
     )
     def verify() -> Response:
-        """Verify a receipt, a certificate or an event; the body is the document."""
+        """Verify a document that certifies something; the body is the document."""
         request.max_content_length = MAX_VERIFY_BYTES
         found = _verify(components, web.raw_body())
         return Response(encode(found), content_type=JSON_TYPE)

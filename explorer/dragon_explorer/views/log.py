@@ -9,8 +9,7 @@ from typing import Final, Literal
 from dragon.encoding import MAX_INTEGER, to_hex
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.handover import HandoverClaim
-from dragon.protocol.committee import Committee
-from dragon.protocol.event import Event
+from dragon.protocol.event import signers_of
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.single_signer import SingleSigned
 from dragon_explorer.sources import Sources
@@ -163,13 +162,6 @@ def entry(sources: Sources, now: int, position: int) -> Entry:
         next=position + 1 if position + 1 < proven.size else None,
         operators=tuple(operator_entry(each, position) for each in operator_states(sources, now)),
     )
-
-
-def signers_of(event: Event, committee: Committee) -> tuple[str, ...]:
-    """Return who signed an event. Args: `committee`, for which it was signed."""
-    if isinstance(event, SingleSigned):
-        return (event.signer_in(committee),)
-    return tuple(event.signers)
 
 
 def operator_entry(state: OperatorState, position: int) -> OperatorEntry:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final
 
 from dragon.encoding import Json, parse, to_hex
-from dragon.errors import DragonError, InvalidEncoding, WrongCommittee
+from dragon.errors import DragonError, InvalidEncoding
 from dragon.log.store import Log
 from dragon.protocol import merkle
 from dragon.protocol.claims.base import kind_of
@@ -15,6 +15,7 @@ from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.event import Event
+from dragon.protocol.evidence.file import Evidence
 from dragon.protocol.handover import Handover, decode_mark
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import ProvenEntry
@@ -30,42 +31,57 @@ from dragon.protocol.trust import Trust
 from dragon_explorer.epochs import Epochs
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.incidents import trust_file
+from dragon_explorer.views.verification import (
+    Line,
+    LineOutcome,
+    Verdict,
+    Verification,
+    What,
+    check_logged,
+    check_signatures,
+    is_superseded,
+    line,
+)
+from dragon_explorer.views.verify_agreements import (
+    NoReport,
+    embedded,
+    evidence,
+    is_page,
+    leaf,
+    period,
+    report,
+)
 
 MAX_VERIFY_BYTES: Final = MAX_RECEIPT_BYTES
-LineOutcome = Literal["holds", "refused", "absent"]
-Verdict = Literal["verified", "incomplete", "refused"]
-What = Literal["receipt", "event", "certificate", "endorsement", "announcement", "unknown"]
 LINE_OUTCOMES: Final[Mapping[Outcome, LineOutcome]] = {
     Outcome.HOLDS: "holds",
     Outcome.REFUSED: "refused",
     Outcome.ABSENT: "absent",
 }
-# The command that verifies a document offline. An endorsement: only as an event of the log.
+# Documents by their member `kind`, and by other members; the first entry that fits decides.
+KINDS: Final[Mapping[str, What]] = {
+    MaintenanceClaim.KIND: "announcement",
+    Evidence.KIND: "evidence",
+}
+MEMBERS: Final[tuple[tuple[What, frozenset[str]], ...]] = (
+    ("receipt", frozenset({"descriptor", "chunk"})),
+    ("event", frozenset({"inclusion", "event"})),
+    ("leaf", frozenset({"certificate", "leaf"})),
+    ("report", frozenset({"certificate", "leaves", "payout"})),
+    ("period", frozenset({"certificate", "leaves"})),
+    ("certificate", frozenset({"aggregated_signature"})),
+    ("endorsement", frozenset({"expert"})),
+)
+# The command that verifies a document offline. What one member signed: only as an event of the log.
 COMMANDS: Final[Mapping[What, str]] = {
     "receipt": "dragon verify receipt receipt.json --committee {trusted}",
     "event": "dragon verify event event.json --committee {trusted}",
     "certificate": "dragon verify certificate certificate.json --committee {trusted}",
+    "period": "dragon verify period period.json --committee {trusted}",
+    "leaf": "dragon verify period leaf.json --committee {trusted}",
+    "report": "dragon verify report report.html --committee {trusted}",
+    "evidence": "dragon verify evidence evidence.json --committee {trusted}",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The outcome of one check."""
-
-    name: str
-    outcome: LineOutcome
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The verdict on a document."""
-
-    what: What
-    verdict: Verdict
-    sentence: str  # what is proven, or why it is refused
-    lines: tuple[Line, ...]
-    command: str = ""  # checks the same document offline; empty if there is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +104,13 @@ class LogLineage(Lineage):
 def verification(raw: bytes, sources: Sources) -> Verification:
     """Verify a document. Never raises for a document, whatever it contains."""
     try:
-        value = parse(raw)
+        value = embedded(raw) if is_page(raw) else parse(raw)
+    except NoReport as error:
+        return _unknown(str(error))
     except InvalidEncoding as error:
         why = f"it is not strict JSON: {error}" if raw.strip() else "it is empty"
         return _unknown(why)
-    what = _what(value)
+    what: What = "report" if is_page(raw) else _what(value)
     log = sources.log
     trust = Trust(LogLineage((log.committee,), log=log, epochs=sources.epochs))
     checks: dict[What, Callable[[], Verification]] = {
@@ -101,9 +119,13 @@ def verification(raw: bytes, sources: Sources) -> Verification:
         "endorsement": lambda: _signed(value, trust, log),
         "announcement": lambda: _signed(value, trust, log),
         "certificate": lambda: _signed(value, trust, log),
+        "period": lambda: period(value, trust, log),
+        "leaf": lambda: leaf(value, trust, log),
+        "report": lambda: report(value, trust, log, is_page=is_page(raw)),
+        "evidence": lambda: evidence(value, trust),
     }
     if what not in checks:
-        return _unknown("it is neither a receipt, nor a certificate, nor an event of the log")
+        return _unknown("its members are those of no document that can be verified")
     try:
         found = checks[what]()
     except DragonError as error:
@@ -116,20 +138,18 @@ def verification(raw: bytes, sources: Sources) -> Verification:
 def _what(value: Json) -> What:
     """What a document is, by the members that only this kind of document has."""
     members = value if isinstance(value, dict) else {}
-    if "descriptor" in members and "chunk" in members:
-        return "receipt"
-    if "inclusion" in members and "event" in members:
-        return "event"
-    if "aggregated_signature" in members:
-        return "certificate"
-    if members.get("kind") == MaintenanceClaim.KIND:
-        return "announcement"
-    return "endorsement" if "expert" in members else "unknown"
+    if isinstance(kind := members.get("kind"), str) and kind in KINDS:
+        return KINDS[kind]
+    fitting = (what for what, names in MEMBERS if names <= members.keys())
+    return next(fitting, "unknown")
 
 
 def _unknown(why: str) -> Verification:
     lines = (Line("form", "refused", why),)
-    sentence = "This document cannot be verified. Expected a receipt, a certificate or an event."
+    sentence = (
+        "This document cannot be verified. Expected a receipt, a certificate, an event, a period "
+        "report, or evidence."
+    )
     return Verification("unknown", "refused", sentence, lines)
 
 
@@ -157,22 +177,22 @@ def _event(value: Json, trust: Trust, log: Log) -> Verification:
     proven = ProvenEntry.from_json(value)
     signed = proven.entry.event
     lines = [
-        _line("signatures", lambda: _check_signatures(signed, trust)),
-        _line("inclusion", lambda: _check_inclusion(proven)),
-        _line("log", lambda: _check_root(proven, log)),
+        line("signatures", lambda: check_signatures(signed, trust)),
+        line("inclusion", lambda: _check_inclusion(proven)),
+        line("log", lambda: _check_root(proven, log)),
     ]
-    if _is_superseded(signed, trust):
+    if is_superseded(signed, trust):
         has_root = lines[-1].outcome == "holds" and lines[-2].outcome == "holds"
-        lines.append(_line("committee", lambda: _check_anchor(proven, trust, has_root=has_root)))
+        lines.append(line("committee", lambda: _check_anchor(proven, trust, has_root=has_root)))
     return _judged("event", signed, lines)
 
 
 def _signed(value: Json, trust: Trust, log: Log) -> Verification:
     found = _decoded(value)
     what = _name(found)
-    lines = [_line("signatures", lambda: _check_signatures(found, trust))]
-    if _is_superseded(found, trust):
-        lines.append(_line("committee", lambda: _check_logged(found, log)))
+    lines = [line("signatures", lambda: check_signatures(found, trust))]
+    if is_superseded(found, trust):
+        lines.append(line("committee", lambda: check_logged(found, log)))
     return _judged(what, found, lines)
 
 
@@ -189,14 +209,6 @@ def _name(event: Event) -> What:
     return "announcement" if isinstance(event, Maintenance) else "certificate"
 
 
-def _is_superseded(event: Event, trust: Trust) -> bool:
-    """Whether the committee of an event has handed over."""
-    try:
-        return trust.lineage.named(event.committee_id).epoch < trust.least_epoch
-    except WrongCommittee:
-        return False  # its signatures are refused
-
-
 def _judged(what: What, event: Event, lines: list[Line]) -> Verification:
     wrong = [each for each in lines if each.outcome == "refused"]
     claim = event.claim
@@ -207,42 +219,12 @@ def _judged(what: What, event: Event, lines: list[Line]) -> Verification:
     return Verification(what, verdict, sentence, tuple(lines))
 
 
-def _line(name: str, check: Callable[[], tuple[LineOutcome, str]]) -> Line:
-    try:
-        outcome, detail = check()
-    except DragonError as error:
-        return Line(name, "refused", str(error))
-    return Line(name, outcome, detail)
-
-
-def _check_signatures(event: Event, trust: Trust) -> tuple[LineOutcome, str]:
-    committee = trust.lineage.named(event.committee_id)
-    event.verify(committee)
-    if isinstance(event, Endorsement):
-        return "holds", f"signed by the expert {event.claim.expert}"
-    if isinstance(event, Maintenance):
-        return "holds", f"signed by {event.signer_in(committee)}, who may announce it"
-    if isinstance(event, Handover):
-        event.verify_acceptance(committee, trust.lineage.named(event.claim.next))
-    signers = ", ".join(event.signers)
-    return "holds", f"signed by {len(event.signers)} of {len(committee.operators)}: {signers}"
-
-
 def _check_anchor(proven: ProvenEntry, trust: Trust, *, has_root: bool) -> tuple[LineOutcome, str]:
     """Check that an event of an older committee is in the log that holds now."""
     if not has_root:
         proven.verify(trust)
         return "holds", "the committee has handed over, and a certified mark covers the event"
     return "holds", "the committee has handed over, and this explorer's log has the event"
-
-
-def _check_logged(event: Event, log: Log) -> tuple[LineOutcome, str]:
-    """Check that this explorer's log has what an older committee has certified."""
-    handed_over = "the committee has handed over"
-    position = log.find(event) if kind_of(event.claim).is_event else None
-    if position is None:
-        return "refused", f"{handed_over}, and this explorer's log does not have what it signed"
-    return "holds", f"{handed_over}, and this explorer's log has the same claim as entry {position}"
 
 
 def _check_inclusion(proven: ProvenEntry) -> tuple[LineOutcome, str]:

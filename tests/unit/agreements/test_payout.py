@@ -25,9 +25,21 @@ def rule(
     maintenance: Counts = Counts.DOWN,
     unknown: Counts = Counts.DOWN,
     unearned: Unearned = Unearned.KEPT,
+    maintenance_seconds: int = SECONDS,
+    known: Fraction = Fraction(0),
 ) -> Rule:
-    entries = nodes or (Entry("*", 1, None),)
-    return Rule("text", 2, "", maintenance, unknown, unearned, entries, tiers)
+    return Rule(
+        text="text",
+        decimals=2,
+        unit="",
+        maintenance=maintenance,
+        maintenance_seconds=maintenance_seconds,
+        unknown=unknown,
+        known=known,
+        unearned=unearned,
+        nodes=nodes or (Entry("*", 1, None),),
+        tiers=tiers,
+    )
 
 
 def paid(payout: Payout) -> dict[str, int]:
@@ -78,7 +90,7 @@ def test_amounts_need_a_payout_that_covers_them() -> None:
 
 
 def test_an_entry_that_fits_no_node_is_refused() -> None:
-    with pytest.raises(errors.UnknownNode, match="the rule names relay-9"):
+    with pytest.raises(errors.UnknownNode, match="entry relay-9 of the rule fits no node"):
         compute_payout(rule(Entry("relay-9", 1, None)), [PeriodLeaf("a", 0, 0, 0)], SECONDS, 1)
 
 
@@ -100,6 +112,28 @@ def test_maintenance_and_unknown_count_as_the_rule_says(
     chosen = rule(maintenance=Counts(maintenance), unknown=Counts(unknown))
 
     assert counted_seconds(PeriodLeaf("a", 300, 50, 100), SECONDS, chosen) == counted
+
+
+@pytest.mark.parametrize("counts", [Counts.UP, Counts.EXCLUDED])
+def test_maintenance_beyond_the_limit_counts_as_down(counts: Counts) -> None:
+    """Otherwise a node that announces maintenance for ever would earn all."""
+    chosen = rule(maintenance=counts, maintenance_seconds=100)
+
+    up, counted = counted_seconds(PeriodLeaf("a", 999, 999, 0), SECONDS, chosen)
+
+    assert (up, counted) == ((101, 1000) if counts is Counts.UP else (1, 900))
+
+
+@pytest.mark.parametrize("counts", [Counts.UP, Counts.EXCLUDED])
+def test_a_node_of_which_too_little_is_known_earns_nothing(counts: Counts) -> None:
+    """A node that was listed for a day is unknown in the rest of the month."""
+    chosen = rule(unknown=counts, known=Fraction(3, 4))
+    leaves = [PeriodLeaf("a", 0, 0, 251), PeriodLeaf("b", 0, 0, 250)]
+
+    payout = compute_payout(chosen, leaves, SECONDS, 100)
+
+    assert paid(payout) == {"a": 0, "b": 50}
+    assert payout.earnings[0].tier is None
 
 
 def test_a_node_without_counted_time_earns_nothing() -> None:
@@ -137,6 +171,8 @@ def rules(draw: st.DrawFn) -> Rule:
         maintenance=draw(counts),
         unknown=draw(counts),
         unearned=draw(st.sampled_from(Unearned)),
+        maintenance_seconds=draw(st.integers(0, SECONDS)),
+        known=draw(SHARES),
     )
 
 
@@ -170,8 +206,6 @@ def test_a_second_more_of_up_time_never_earns_less(
     before = compute_payout(chosen, leaves, SECONDS, 10**9)
     after = compute_payout(chosen, [better, *leaves[1:]], SECONDS, 10**9)
 
-    if what == "maintenance" and chosen.maintenance is Counts.UP:
-        assert paid(after)["a"] == paid(before)["a"]
     assert paid(after)["a"] >= paid(before)["a"]
 
 

@@ -16,7 +16,9 @@ RULE = """\
 decimals = 6
 unit = "USDC"
 maintenance = "excluded"
+maintenance_seconds = 7200
 unknown = "up"
+known_percent = 97.5
 
 [[nodes]]
 id = "relay-*"
@@ -37,6 +39,7 @@ def test_a_rule_is_decoded_exactly() -> None:
 
     assert (rule.decimals, rule.unit) == (6, "USDC")
     assert (rule.maintenance, rule.unknown) == (Counts.EXCLUDED, Counts.UP)
+    assert (rule.maintenance_seconds, rule.known) == (7200, Fraction(975, 1000))
     assert rule.unearned is Unearned.KEPT
     assert rule.nodes == (Entry("relay-*", 2, None),)
     assert rule.tiers == (
@@ -57,7 +60,9 @@ def test_a_rule_is_decoded_exactly() -> None:
     ],
 )
 def test_a_share_earns_what_its_tier_pays(share: Fraction, earned: Fraction) -> None:
-    assert decode_rule(RULE.encode()).earned(share) == earned
+    tier = decode_rule(RULE.encode()).tier(share)
+
+    assert (tier.paid(share) if tier else 0) == earned
 
 
 def test_amounts_are_units_of_the_currency() -> None:
@@ -79,6 +84,11 @@ def test_amounts_are_units_of_the_currency() -> None:
         ('"USDC"', "5", errors.WrongType, "unit must be a string"),
         ('"excluded"', '"paid"', errors.UnknownValue, "must be one of up, down, excluded"),
         ('unknown = "up"', "", errors.MissingMember, "the rule lacks the member unknown"),
+        ("maintenance_seconds = 7200", "", errors.MissingMember, "member maintenance_seconds"),
+        ("known_percent = 97.5", "", errors.MissingMember, "lacks the member known_percent"),
+        ("97.5", "100.5", errors.UnknownValue, "known_percent must be between 0 and 100"),
+        ('"excluded"', '"down"', errors.UnknownMember, "no member maintenance_seconds"),
+        ('unknown = "up"', 'unknown = "down"', errors.UnknownMember, "no member known_percent"),
         ('unknown = "up"', 'unknown = "up"\nunearned = 1', errors.WrongType, "unearned must be"),
         ('"relay-*"', '"Relay"', errors.UnknownValue, "entry 1 of nodes: id must be a node's id"),
         ('"relay-*"', "1979-05-27", errors.WrongType, "entry 1 of nodes: id must be a string"),
@@ -98,7 +108,7 @@ def test_amounts_are_units_of_the_currency() -> None:
         ("= 100", "= 90", errors.InvalidRule, "entry 2 of tiers pays more for less up time"),
         ("= 95", "= 99.95", errors.InvalidRule, "entry 2 of tiers must have a lower up_percent"),
         ("[[tiers]]", "[[tier]]", errors.MissingMember, "lacks the member tiers"),
-        ("[[tiers]]", "[tiers]", errors.InvalidRule, "not TOML at line 14"),
+        ("[[tiers]]", "[tiers]", errors.InvalidRule, "not TOML at line 16"),
         (RULE[RULE.index("[[nodes]]") :], "nodes = []\ntiers = []", errors.InvalidRule,
          "at least one entry in nodes"),
         ("[[nodes]]", '[[nodes]]\nid = "relay-*"\nweight = 1\n[[nodes]]', errors.InvalidRule,

@@ -224,7 +224,10 @@ def test_no_id_becomes_a_formula_in_a_spreadsheet() -> None:
         (["--certified"], "requires `--month` or `--from`"),
         (["--payout", "1000", "--month", "2026-11"], "`--payout` and `--rule` require each other"),
         (["--rule", "rule.toml", "--month", "2026-11"], "require each other"),
-        (["--certificate", "november.json", "--month", "2026-11"], "omit the times"),
+        (
+            ["--certificate", "november.json", "--month", "2026-11"],
+            "names the period; omit `--month`",
+        ),
         (["--certificate", "november.json", "--node", "a"], "about all nodes and needs no log"),
         (["--certified", "--month", "2026-11", "--operator", "a"], "omit `--operator`"),
         (["--certified", "--month", "2026-11", "--root", "0x"], "omit `--root`"),

@@ -25,7 +25,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 class Interrupted(World):
-    """A world whose machine is interrupted after some pauses, and has a clock of its own."""
+    """A world with a machine that is interrupted after some pauses, and has its own clock."""
 
     beats = 3
     machine_ahead = 0.0

@@ -131,6 +131,21 @@ def test_nodes_of_one_operator_are_shown(dragon: Run, network: Network) -> None:
         assert shown in down
 
 
+@pytest.mark.parametrize(
+    ("source", "shown"), [(None, "last beat 7 s ago"), ("operator_2", "passed on by operator_2")]
+)
+def test_nodes_show_the_newest_beat(
+    dragon: Run, network: Network, source: str | None, shown: str
+) -> None:
+    [first, *_] = NODES["nodes"]
+    beat = {"age_seconds": 7, "clock_offset_ms": 0, "passed_on_by": source}
+    network.operator("operator_1", answering({"nodes": [{**first, "beat": beat}], "next": None}))
+
+    _, out, _ = dragon("nodes", "--operator", "operator_1")
+
+    assert shown in " ".join(out.split())
+
+
 def test_the_first_operator_that_answers_is_used(dragon: Run, network: Network) -> None:
     network.operator("operator_2", answering("<html>", status="500 No"))
     network.operator("operator_3", answering(NODES))

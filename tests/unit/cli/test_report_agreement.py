@@ -37,7 +37,7 @@ SIGNERS: Final = tuple(MEMBERS.secrets)
 LAST_ROUND: Final = 60
 UNITS: Final = 1000 * 100
 
-Words = st.sampled_from(["up", "down", "excluded"])
+WORDS: Final = st.sampled_from(["up", "down", "excluded"])
 
 
 @dataclass
@@ -136,8 +136,11 @@ def rules(draw: st.DrawFn) -> str:
     weights = "".join(
         f'[[nodes]]\nid = "{node}"\nweight = {draw(st.integers(1, 9))}\n' for node in NODES[1:]
     )
+    maintenance, unknown = draw(WORDS), draw(WORDS)
+    limits = "" if maintenance == "down" else f"maintenance_seconds = {draw(st.integers(0, 99))}\n"
+    limits += "" if unknown == "down" else f"known_percent = {draw(st.integers(0, 99))}.5\n"
     return (
-        f'decimals = 2\nmaintenance = "{draw(Words)}"\nunknown = "{draw(Words)}"\n'
+        f'decimals = 2\nmaintenance = "{maintenance}"\nunknown = "{unknown}"\n{limits}'
         f'unearned = "{draw(st.sampled_from(["kept", "shared"]))}"\n{weights}{shown}'
     )
 

@@ -26,8 +26,10 @@ from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.event import Event, leaf
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
+from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.merkle import leaf_hash
 from dragon.storage.database import Database
 from dragon_cli.main import main
@@ -311,21 +313,24 @@ WINDOW = MaintenanceClaim("target_1", GENESIS + 7200, GENESIS + 7260, ROUNDS.sta
     ("signed", "words"),
     [
         (LATE.endorse(PRAISE), "windows 3 to 5 of stream 0x0101"),
-        (LATE.announce(WINDOW), "maintenance of target_1 from 2024-11-25 10:06:40 UTC to"),
+        (LATE.announce(WINDOW), "at 2024-11-25 08:07:40 UTC, signed by owner_1"),
     ],
     ids=["an endorsement", "an announcement"],
 )
 def test_what_one_member_has_signed_is_verified_in_a_log(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, signed: Event, words: str
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    signed: Endorsement | Maintenance,
+    words: str,
 ) -> None:
     hashed = leaf_hash(leaf(signed, 7))
     logged = ProvenEntry(LogEntry(0, signed, 7, ROUNDS.start(12)), 1, hashed, ())
     (tmp_path / "committee.json").write_text(json.dumps(LATE.committee.to_json()))
 
-    def verify(value: dict[str, Json]) -> tuple[int, str, str]:
-        file = written(tmp_path, value)
+    def verify(value: dict[str, Json], *options: str) -> tuple[int, str, str]:
+        file, committee = written(tmp_path, value), tmp_path / "committee.json"
         with pytest.raises(SystemExit) as ended:
-            main(["verify", "event", str(file), "--committee", str(tmp_path / "committee.json")])
+            main(["verify", "event", str(file), "--committee", str(committee), *options])
         out, err = capsys.readouterr()
         return int(ended.value.code or 0), " ".join(out.split()), " ".join(err.split())
 
@@ -333,6 +338,8 @@ def test_what_one_member_has_signed_is_verified_in_a_log(
     assert code == 0
     assert words in out
     assert "operators" not in out.partition("It is event")[0]
+    told = json.loads(verify(logged.to_json(), "--json")[1])
+    assert told["signers"] == [signed.signer_in(LATE.committee)]
     forged = dataclasses.replace(signed, signature=LATE.secrets["operator_1"].sign(bytes(32)))
     entry = LogEntry(0, forged, 7, ROUNDS.start(12))
     code, out, err = verify(dataclasses.replace(logged, entry=entry).to_json())

@@ -515,3 +515,20 @@ def test_a_lineage_that_does_not_hold_is_never_trusted(verify: Run, made: EpochL
     sentence, _ = refused(verify("certificate", certified, known=path.name), "lineage_unproven")
 
     assert "unproven.json" in sentence
+
+
+def test_the_home_of_the_environment_is_used_where_no_committee_is_named(
+    verify: Run, made: EpochLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name, source in (("committee.json", "committee-3.json"), ("lineage.json", "lineage.json")):
+        (home / name).write_bytes(made.path.with_name(source).read_bytes())
+    monkeypatch.setenv("DRAGON_HOME", str(home))
+
+    code, out, _ = verify("lineage", home / "lineage.json", known="")
+
+    assert code == 0
+    assert short_id(made.epochs[3].committee.id) in out
+    monkeypatch.setenv("DRAGON_HOME", str(tmp_path / "none"))
+    assert verify("certificate", {}, known="")[2].startswith("dragon: failed: no_home")

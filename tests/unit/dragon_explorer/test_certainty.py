@@ -29,7 +29,7 @@ GREEN = "brightgreen"
 def fleet(tmp_path: Path) -> Iterator[PaperFleet]:
     """A fleet whose three targets are certified up by a checkpoint of this moment."""
     with PaperFleet(tmp_path, config(Condition.NODE_DOWN)) as made:
-        made.up("target_1", "target_2", "target_3")
+        made.up("target_1", "target_2", "target_3", "target_4")
         made.pass_time(5)
         made.checkpoint()
         made.now += 60

@@ -126,7 +126,10 @@ def test_a_difference_that_opens_private_addresses_is_marked() -> None:
     after = replace(before, targets=(opened, replace(other, owner="operator_1")))
 
     marked = {each.what: each.opens_private for each in difference_rows(before, after)}
-    assert marked == {"target target_1": True, "target target_2": False}
+    assert marked == {"target target_1, private addresses": True, "target target_2, owner": False}
+    joining = replace(before, targets=(*before.targets, replace(opened, id="target_3")))
+    [row] = difference_rows(before, joining)
+    assert (row.what, row.opens_private) == ("target target_3", True)
     assert not any(each.opens_private for each in difference_rows(after, before))
     assert not any(each.opens_private for each in difference_rows(after, after))
 

@@ -296,7 +296,12 @@ def test_the_status_page_may_show_a_node_that_has_left(fleet: PaperFleet, tmp_pa
 
 
 def test_a_status_page_without_nodes_follows_the_committee(fleet: PaperFleet) -> None:
-    assert [each.id for each in fleet.sources.public.nodes] == ["target_1", "target_3", "target_9"]
+    assert [each.id for each in fleet.sources.public.nodes] == [
+        "target_1",
+        "target_3",
+        "target_4",
+        "target_9",
+    ]
 
 
 def test_a_rule_of_alerts_may_name_a_node_that_has_left(fleet: PaperFleet, tmp_path: Path) -> None:

@@ -9,14 +9,8 @@ import pytest
 from committees import make_members, secret, with_heartbeats
 from dragon import errors
 from dragon.node.admission import Client
-from dragon.node.beat_book import (
-    MIN_GAP_SECONDS,
-    UNKNOWN_BURST_MS,
-    UNKNOWNS_BURST_MS,
-    BeatBook,
-    NewestBeat,
-    Taken,
-)
+from dragon.node.beat_book import MIN_GAP_SECONDS, BeatBook, NewestBeat, Taken
+from dragon.node.beat_verifier import UNKNOWN_BURST_MS, UNKNOWNS_BURST_MS
 from dragon.protocol import bls
 from dragon.protocol.beats import MAX_CLOCK_OFFSET_MS, Beat, SignedBeat
 from dragon.protocol.committee import Committee
@@ -59,7 +53,7 @@ class Service:
         self.monotonic += seconds
 
     def beat(self, offset: float = 0.0, *, key: bls.SecretKey | None = None) -> SignedBeat:
-        """A beat whose time is `offset` seconds after now."""
+        """A beat that states a time `offset` seconds from now."""
         beat = Beat(NODE, round(1000 * (self.wall + offset)))
         return SignedBeat.sign(beat, key or secret(NODE), self.committee.network_id)
 
@@ -256,7 +250,7 @@ def test_a_flood_of_forged_beats_does_not_keep_out_the_machine(service: Service)
 
 
 def test_a_flood_of_forged_beats_does_not_keep_out_operators(service: Service) -> None:
-    """Neither a member, nor an operator whose address is only familiar from a genuine beat."""
+    """Neither a member, nor an operator that is only known by the address of a genuine beat."""
     elsewhere = Client("198.51.100.99", is_member=False)
     service.send(service.beat(), elsewhere, "operator_2")
     service.sleep(1)

@@ -50,7 +50,8 @@ def event(
         raise InvalidProof(f"The event is in a log with root {log_root}, not {root}.")
     anchor = None if logged.anchor is None else _anchor(logged.anchor, trust)
     if as_json:
-        told = {**certificates.facts(logged.entry.event), **facts(trust, committee)}
+        signed = certificates.facts(logged.entry.event, committee)
+        told = {**signed, **facts(trust, committee)}
         place = {"position": position, "root": log_root, "anchor": anchor}
         print_json({"verdict": "verified", **told, **place})
         return

@@ -13,7 +13,7 @@ from dragon.protocol.merkle import HASH_BYTES
 from dragon_cli.options import committee_option, file_argument, json_option
 from dragon_cli.render.output import console, plain, print_verified
 from dragon_cli.render.text import moment, print_json
-from dragon_cli.trust import FLEET, held, load_lineage
+from dragon_cli.trust import default_home, held, load_lineage
 
 
 @click.command(short_help="Verify a lineage: all committees of a network.")
@@ -67,7 +67,8 @@ def _kept(committee_file: Path | None) -> Lineage | None:
     """Return what the user keeps; None if nothing is named, and the fleet has no file."""
     if committee_file:
         return load_lineage(committee_file)
-    return held(FLEET) if FLEET.committee_file.exists() else None
+    home = default_home()
+    return held(home) if home.committee_file.exists() else None
 
 
 def _statement(found: Lineage) -> str:

@@ -52,6 +52,7 @@ def test_whole_evidence_verifies() -> None:
     assert verified.signers == SIGNERS
     assert [each.record.sequence for each in said.said.records] == [0, 1, 2, 3]
     assert (said.said.counts, said.said.gaps) == (True, ())
+    assert verified.missing == ("operator_2", "operator_3")
     assert (silent.outcome, silent.detail, silent.said.records) == ("no_answer", "unreachable", ())
 
 

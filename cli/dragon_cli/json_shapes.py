@@ -45,6 +45,7 @@ _EVIDENCE: Final = (
     "event: the claim with its signers, or null",
     "operators: list of operator, outcome, detail, signed_certificate, records, counts, gaps, "
     "answer, look",
+    "missing: operators of the committee that the file does not name",
 )
 
 # Command → members, as `name: meaning`. A name `*` stands for members that are described elsewhere.

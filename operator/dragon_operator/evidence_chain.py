@@ -29,8 +29,8 @@ class Chain:
     """A chain of seals, as far as it is stored."""
 
     id: bytes
-    last_seal: bytes  # hash of the newest seal, of whichever chain
-    # By node: the hash of its newest record, of whichever chain.
+    last_seal: bytes  # hash of the newest seal, of any chain
+    # By node: the hash of its newest record, of any chain.
     last_records: Mapping[str, bytes] = field(default_factory=dict)
     sequences: Mapping[str, int] = field(default_factory=dict)  # by node: its records in this chain
     seals: int = 0  # in this chain

@@ -40,7 +40,7 @@ from dragon_operator.seat import Seat
 
 SEAL_SECONDS: Final = 1.0  # between two seals, at least
 SWEEP_SECONDS: Final = 60.0  # between two searches for runs that are old enough to end
-MAX_PENDING: Final = 8192  # records that wait for the disk; beyond, the oldest are lost
+MAX_PENDING: Final = 32_768  # records that wait for the disk; beyond, the oldest are lost
 
 logger = structlog.stdlib.get_logger(__name__)
 

@@ -6,7 +6,7 @@ so a node that changes all the time does not displace the records about others.
 
 Nothing depends on this file. A damaged one, or one of another operator or network, is moved aside
 at the start, and a new one is begun. Do not restore an old copy: the operator would go on where the
-copy ends, and whoever has later records sees that some are missing.
+copy ends, and earlier evidence with later records shows that some are missing.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ def evidence(
     check_free(path)
     begin, end = max(0, middle - around), middle + around
     collected = collector.collect(event, begin, end, now=int(time.time()))
-    write_new(path, collected.encode().decode())
     verified = verify(collected, trust)
+    write_new(path, collected.encode().decode())
     found = contradictions([verified])
     if as_json:
         told = {**shown.facts(verified), "contradictions": shown.contradiction_facts(found)}

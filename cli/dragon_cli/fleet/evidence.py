@@ -11,13 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from dragon.errors import DragonError, PeerError
+from dragon.encoding import canonical
+from dragon.errors import DragonError, PeerError, TooLarge
 from dragon.net.evidence_client import fetch_event, fetch_records, fetch_transitions
 from dragon.net.http_client import HttpClient
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.evidence.file import (
     MAX_DETAIL_CHARACTERS,
+    MAX_EVIDENCE_BYTES,
     Collected,
     Evidence,
     OperatorRecords,
@@ -27,6 +29,7 @@ from dragon.protocol.evidence.verification import verify_records
 from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.trust import Trust
 
+EVENT_BYTES: Final = 1 << 20  # of a file, for all but the operators' records
 MAX_CONCURRENT: Final = 16  # operators that are asked at once
 
 
@@ -75,8 +78,11 @@ class Collector:
             signed_for = self.trust.lineage.named(event.entry.event.committee_id)
             urls = {**self._urls(signed_for), **urls}
         names = sorted(urls)
+        share = (MAX_EVIDENCE_BYTES - EVENT_BYTES) // len(names)
         with ThreadPoolExecutor(MAX_CONCURRENT) as executor:
-            found = executor.map(lambda name: self._ask(name, urls[name], begin, end), names)
+            found = executor.map(
+                lambda name: self._ask(name, urls[name], (begin, end), share), names
+            )
             return Evidence(self.node_id, begin, end, now, event, tuple(found))
 
     @staticmethod
@@ -99,14 +105,16 @@ class Collector:
         claim = found.entry.event.claim
         return found if isinstance(claim, StatusClaim) and claim.node_id == self.node_id else None
 
-    def _ask(self, operator: str, url: str, begin: int, end: int) -> Collected:
-        nothing = OperatorRecords(operator)
+    def _ask(self, operator: str, url: str, period: tuple[int, int], most: int) -> Collected:
+        """Ask one operator. `most`: bytes that it may take of the file."""
+        nothing, (begin, end) = OperatorRecords(operator), period
         try:
             found = fetch_records(self.http, url, operator, self.node_id, begin=begin, end=end)
+            if (size := len(canonical(found.to_json()))) > most:
+                raise TooLarge(f"{operator} has {size} bytes of records of that time")
+            verify_records(found, self.node_id, self.trust)
         except PeerError as error:
             return Collected(Outcome.NO_ANSWER, nothing, _short(error))
-        try:
-            verify_records(found, self.node_id, self.trust)
         except DragonError as error:
             return Collected(Outcome.INVALID, nothing, _short(error))
         if not found.records:

@@ -23,7 +23,7 @@ DAY_SECONDS: Final = 86_400
 SILENT: Final = {
     Outcome.NO_RECORDS: "has no record of that time",
     Outcome.NO_ANSWER: "gave the collector no usable answer",
-    Outcome.INVALID: "answered with records that do not verify",
+    Outcome.INVALID: "gave records that cannot be used",
 }
 LIMITS: Final = (
     "It proves what each operator signed that it saw and answered, and in which order. It does "
@@ -62,6 +62,9 @@ def table(verified: VerifiedEvidence) -> Table:
         shown.add_row(
             plain(operator), signed, answered, seen, plain("; ".join(_remarks(each.said)))
         )
+    for operator in verified.missing:
+        signed = "signed" if operator in verified.signers else "–"
+        shown.add_row(plain(operator), signed, "–", "–", "[yellow]the file does not name it[/]")
     return shown
 
 
@@ -122,6 +125,7 @@ def facts(verified: VerifiedEvidence) -> dict[str, Json]:
         "to": evidence.end,
         "event": certificates.facts(event.entry.event) if event else None,
         "operators": [_operator(each, verified) for each in verified.operators],
+        "missing": list(verified.missing),
     }
 
 

@@ -30,7 +30,9 @@ def fetch_records(
         begin: Unix seconds; the last record before is returned too.
         end: Unix seconds, inclusive.
 
-    Raises PeerError: no usable answer.
+    Raises:
+        PeerError: no usable answer.
+        TooLarge: the operator has more records than an evidence file may have.
     """
     seals: dict[tuple[bytes, int], SignedSeal] = {}
     records: list[SealedRecord] = []
@@ -55,6 +57,9 @@ def fetch_records(
         seals |= {each.place: each for each in found.seals if each.place not in seals}
         records += found.records
         after = following
+    if len(records) > MAX_RECORDS_PER_OPERATOR or after is not None:
+        message = f"{operator} has more than {MAX_RECORDS_PER_OPERATOR} records of that time"
+        raise errors.TooLarge(message)
     return OperatorRecords(operator, tuple(seals.values()), tuple(records))
 
 

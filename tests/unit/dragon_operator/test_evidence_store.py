@@ -172,7 +172,7 @@ def _of_another(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [_spoil, _of_another])
 def test_a_file_that_cannot_be_used_is_moved_aside(path: Path, harm: object) -> None:
-    """The operator starts and attests; the file stays for whoever wants to look at it."""
+    """The operator starts and attests; the file stays for an inspection."""
     open_evidence(path, NETWORK, "operator_1").close()
     harm(evidence_path(path))  # type: ignore[operator]
 

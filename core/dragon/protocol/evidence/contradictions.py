@@ -100,10 +100,9 @@ def _against_certificate(
     if claim is None or committee is None or operator not in file.signers:
         return
     begin, end = _looking_span_ms(claim, committee)
-    for look in (look for part in parts for look in part.looks()):
-        if look.status is not claim.status and look.first_ms <= begin and look.last_ms >= end:
-            what = f"has signed {claim.status}, and its own looks say {look.status} throughout"
-            yield Found(Contradiction.UNSEEN, operator, f"{operator} {what}")
+    if _says_the_other_throughout(parts, claim, begin, end):
+        what = f"has signed {claim.status}, and its own looks say the other throughout"
+        yield Found(Contradiction.UNSEEN, operator, f"{operator} {what}")
     answers = [each for part in parts for each in part.answers()]
     if any(each.is_attested and _is_about(each, claim) for each in answers):
         return
@@ -111,6 +110,26 @@ def _against_certificate(
     if any(_denies(part, claim, until) for part in parts):
         what = f"has signed {claim.status}, and its records say that it refused to"
         yield Found(Contradiction.DENIED, operator, f"{operator} {what}")
+
+
+def _says_the_other_throughout(
+    parts: Sequence[VerifiedRecords], claim: StatusClaim, begin_ms: int, end_ms: int
+) -> bool:
+    """Whether one run of looks contradicts the claim all the time, and no look supports it.
+
+    A clock that was set back gives an honest operator both.
+    """
+    looks = [look for part in parts for look in part.looks()]
+    supports = [
+        each
+        for each in looks
+        if each.status is claim.status and each.first_ms <= end_ms and each.last_ms >= begin_ms
+    ]
+    return not supports and any(
+        each.first_ms <= begin_ms and each.last_ms >= end_ms
+        for each in looks
+        if each.status is not claim.status
+    )
 
 
 def _denies(part: VerifiedRecords, claim: StatusClaim, until_ms: int) -> bool:

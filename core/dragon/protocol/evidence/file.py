@@ -16,8 +16,8 @@ from dragon.protocol.committee import MAX_LISTED
 from dragon.protocol.evidence.seal import SealedRecord, SignedSeal
 from dragon.protocol.log_entry import ProvenEntry
 
-MAX_RECORDS_PER_OPERATOR: Final = 5000
-MAX_EVIDENCE_BYTES: Final = 32 << 20
+MAX_RECORDS_PER_OPERATOR: Final = 2000
+MAX_EVIDENCE_BYTES: Final = 16 << 20
 MAX_DETAIL_CHARACTERS: Final = 256
 
 
@@ -27,7 +27,7 @@ class Outcome(enum.StrEnum):
     RECORDS = "records"
     NO_RECORDS = "no_records"  # it answered that it has none of that time
     NO_ANSWER = "no_answer"  # it did not answer, so what it saw is not known
-    INVALID = "invalid"  # it answered with records that do not verify
+    INVALID = "invalid"  # it answered with records that do not verify, or with too many
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Seal(SignedShape):
     operator: Annotated[str, Id()]
     chain: Annotated[bytes, Hex(size=CHAIN_BYTES)]
     number: Annotated[int, Integer()]  # in the chain, from 0
-    previous: Annotated[bytes, HASH]  # hash of the operator's seal before, of whichever chain
+    previous: Annotated[bytes, HASH]  # hash of the operator's seal before, of any chain
     time_ms: Annotated[int, Integer()]  # Unix milliseconds by the operator's clock
     records: Annotated[int, Integer(least=1, most=MAX_RECORDS_PER_SEAL)]
     record_root: Annotated[bytes, Hex(name="root")]  # RFC 6962, over the records

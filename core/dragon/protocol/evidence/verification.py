@@ -24,7 +24,7 @@ from dragon.protocol.trust import Trust
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRecords:
-    """One operator's records, whose signatures and order hold.
+    """Records of one operator. Their signatures and their order hold.
 
     `counts`: whether every key that signed them is also the operator's key in a committee of a
     trusted epoch. A key that was replaced may be in anybody's hands.
@@ -35,7 +35,7 @@ class VerifiedRecords:
     seals: Mapping[tuple[bytes, int], SignedSeal]  # by chain and number
     counts: bool = True
     # Indexes of records that begin a chain and do not continue what is before them in the file:
-    # records between the two are lost, as after a crash or with a restored copy of the database.
+    # records between the two are missing, as with a restored copy of the operator's database.
     gaps: tuple[int, ...] = ()
 
     def answers(self) -> list[AnswerRecord]:
@@ -85,6 +85,7 @@ class VerifiedEvidence:
     event: ProvenEntry | None
     committee: Committee | None  # that the event was signed for
     operators: tuple[VerifiedOperator, ...]
+    missing: tuple[str, ...]  # operators of the committee about which the file says nothing
 
     @property
     def claim(self) -> StatusClaim | None:
@@ -118,7 +119,9 @@ def verify(evidence: Evidence, known: Trust | Lineage | Committee) -> VerifiedEv
         )
         for each in evidence.operators
     )
-    return VerifiedEvidence(evidence, evidence.event, committee, operators)
+    listed = {each.said.operator for each in operators}
+    missing = tuple(each for each in (committee or trust.newest).keys if each not in listed)
+    return VerifiedEvidence(evidence, evidence.event, committee, operators, missing)
 
 
 def _verify_event(event: ProvenEntry, node_id: str, trust: Trust) -> Committee:

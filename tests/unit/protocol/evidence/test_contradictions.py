@@ -115,6 +115,14 @@ def test_signing_what_the_own_looks_contradict_throughout(last: float, is_found:
     assert found(made) == ([("unseen", "operator_1")] if is_found else [])
 
 
+def test_a_clock_that_was_set_back_accuses_nobody() -> None:
+    """The first looks have times of the future, in which the operator signs later."""
+    made = writer().seal(look(Status.UP, BEGIN - 60, BEGIN + 60))
+    made.seal(look(Status.DOWN, BEGIN), answer(CLAIM, "attested"), look(Status.UP, LATER))
+
+    assert found(made) == []
+
+
 def test_a_signature_that_the_records_deny() -> None:
     made = writer().seal(look(Status.UP, BEGIN), answer(CLAIM, "sees_up"))
     made.seal(look(Status.DOWN, LATER))

@@ -52,6 +52,7 @@ def test_whole_evidence_verifies() -> None:
     assert verified.signers == SIGNERS
     assert [each.record.sequence for each in said.said.records] == [0, 1, 2, 3]
     assert (said.said.counts, said.said.gaps) == (True, ())
+    assert verified.missing == ("operator_2", "operator_3")
     assert (silent.outcome, silent.detail, silent.said.records) == ("no_answer", "unreachable", ())
 
 
@@ -219,7 +220,7 @@ def test_a_file_of_another_form_is_refused(
 
 def test_a_file_that_is_too_long_is_refused() -> None:
     with pytest.raises(errors.TooLarge):
-        Evidence.load(bytes((32 << 20) + 1))
+        Evidence.load(bytes((16 << 20) + 1))
 
 
 def test_a_restart_that_loses_nothing_known_has_no_gap() -> None:

@@ -18,7 +18,7 @@ from dragon.protocol.evidence.contradictions import contradictions
 from dragon.protocol.evidence.file import Evidence
 from dragon.protocol.evidence.record import AnswerRecord
 from dragon.protocol.evidence.verification import VerifiedEvidence, VerifiedRecords, verify
-from dragon_cli.fleet import queries
+from dragon_cli.fleet import evidence, queries
 from dragon_cli.main import main
 from epochs import propose
 from simulation import World
@@ -189,6 +189,19 @@ def test_an_operator_that_answers_with_another_operators_records_is_found_out(
 def _rename_owner(file: Path, operator: str) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE evidence_owner SET operator = ?", [operator])
+
+
+def test_an_operator_with_too_many_records_does_not_stop_the_others(
+    fleet: World, dragon: Dragon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.stop(TARGET)
+    fleet.run(2)
+    monkeypatch.setattr(evidence, "MAX_EVIDENCE_BYTES", (1 << 20) + 4 * 100)
+
+    verified = collected(dragon, fleet, tmp_path / "evidence.json")
+
+    assert {str(each.outcome) for each in verified.operators} == {"invalid"}
+    assert all(each.detail.startswith("too_large: ") for each in verified.operators)
 
 
 def test_evidence_without_a_certified_change(fleet: World, dragon: Dragon, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from dragon.storage.database import Database
 from dragon_explorer.alerts import certified
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.alerts.config import AlertsConfig, Rule
-from dragon_explorer.alerts.episodes import Episodes, read_progress, write_progress
+from dragon_explorer.alerts.episodes import Episode, Episodes, read_progress, write_progress
 from dragon_explorer.alerts.holding import Holding
 from dragon_explorer.alerts.live_conditions import LiveConditions
 from dragon_explorer.alerts.messages import Context
@@ -83,6 +83,10 @@ class Engine:
                 self._warn(error)
             if not has_more:
                 self._wake.wait(STEP_SECONDS)
+
+    def is_held(self, episode: Episode) -> bool:
+        """Whether nothing is told about an incident because of announced maintenance."""
+        return self._teller.is_held(episode, self._wall())
 
     def step(self) -> bool:
         """Read, compare, tell. Returns whether the log has further entries to read.

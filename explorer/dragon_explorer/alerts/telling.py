@@ -59,7 +59,7 @@ class Teller:
             rule = self._rules.get(episode.rule)
             if rule is None or episode.closed:
                 continue
-            if _is_muted(episode, flapping) or self._is_held(episode, rule, now):
+            if _is_muted(episode, flapping) or self.is_held(episode, now):
                 episode.closed = not episode.lasts
             elif phase := _phase(episode, rule, now):
                 crowded = is_crowded(rule.name, episode.condition in OF_STREAMS)
@@ -71,8 +71,11 @@ class Teller:
                 for first in range(0, len(members), MAX_GROUP):
                     self._send(connection, group, members[first : first + MAX_GROUP], now)
 
-    def _is_held(self, episode: Episode, rule: Rule, now: float) -> bool:
-        return rule.hold_during_maintenance and self._holding.is_held(episode, now)
+    def is_held(self, episode: Episode, now: float) -> bool:
+        """Whether nothing is told about an incident because of announced maintenance."""
+        rule = self._rules.get(episode.rule)
+        holds = rule is not None and rule.hold_during_maintenance
+        return holds and self._holding.is_held(episode, now)
 
     def _is_crowded(self, connection: Connection, rule: str, streams: bool, now: float) -> bool:
         return len(_last_hour(connection, rule, streams, now)) >= MAX_MESSAGES_PER_HOUR

@@ -46,6 +46,7 @@ class AlertRow:
     is_certified: bool
     position: int | None  # of the event in the log that began it
     is_told: bool  # whether a message about it was made
+    is_held: bool  # whether none is made because of announced maintenance
     reminders: int
 
 
@@ -86,7 +87,7 @@ def alerts(alerting: Alerting | None, now: int) -> Alerts:
         now,
         True,
         tuple(_route(alerting, each, waiting.get(each.name)) for each in alerting.workers),
-        tuple(_row(each, now) for each in alerting.newest_episodes(EPISODES_SHOWN)),
+        tuple(_row(alerting, each, now) for each in alerting.newest_episodes(EPISODES_SHOWN)),
         tuple(_delivery(each) for each in alerting.outbox.newest(DELIVERIES_SHOWN)),
     )
 
@@ -106,7 +107,7 @@ def _route(alerting: Alerting, worker: Worker, waiting: tuple[int, float] | None
     )
 
 
-def _row(episode: Episode, now: int) -> AlertRow:
+def _row(alerting: Alerting, episode: Episode, now: int) -> AlertRow:
     return AlertRow(
         rule=episode.rule,
         condition=str(episode.condition),
@@ -118,6 +119,7 @@ def _row(episode: Episode, now: int) -> AlertRow:
         is_certified=episode.is_certified,
         position=None if episode.begin_position == NO_POSITION else episode.begin_position,
         is_told=episode.announced,
+        is_held=not episode.announced and alerting.engine.is_held(episode),
         reminders=episode.reminders,
     )
 

@@ -40,9 +40,15 @@ def test_an_alert_waits_for_the_end_of_announced_maintenance(make: Make) -> None
     fleet.down("target_1")
     fleet.pass_time(END - BEGIN + LATE - 2)
     assert fleet.receiver.types == []
+    client = fleet.app().test_client()
+    [row] = client.get("/api/alerts").json["alerts"]
+    assert (row["is_told"], row["is_held"]) == (False, True)
+    assert "held back: announced maintenance" in client.get("/alerts").text
     fleet.pass_time(5)
 
     assert fleet.receiver.titles == ["Down: target_1"]
+    [row] = client.get("/api/alerts").json["alerts"]
+    assert (row["is_told"], row["is_held"]) == (True, False)
     assert "Its announced maintenance ended at" in fleet.receiver.messages[0].text
     fleet.pass_time(60)
     fleet.up("target_1")

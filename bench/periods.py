@@ -34,7 +34,7 @@ from dragon.protocol.period import PeriodReport, ProvenLeaf
 from dragon.protocol.state import History, State, Transition
 from dragon.protocol.succession import Known
 from fixtures import Members, make_members
-from timing import seconds, show, verdict
+from timing import percentile, seconds, show, verdict
 
 GOAL_SECONDS: Final = 10.0
 GOAL_MB: Final = 200.0
@@ -143,6 +143,12 @@ def _applied(
     return SyntheticLog(state, epochs, tree)
 
 
+def _with_a_mark(state: State) -> State:
+    last = state.marks[-1]
+    mark = replace(last, position=state.size, timestamp=last.timestamp + 60)
+    return replace(state, marks=state.marks.appended(mark), size=state.size + 1)
+
+
 def peak_mb(work: Callable[[], object]) -> float:
     """Return the most memory that a call has allocated at a time, in MB."""
     tracemalloc.start()
@@ -153,8 +159,8 @@ def peak_mb(work: Callable[[], object]) -> float:
         tracemalloc.stop()
 
 
-def longest_wait(log: SyntheticLog, work: Callable[[], object]) -> float:
-    """Return the longest time in seconds that another thread waits for the totals of one node."""
+def usual_wait(log: SyntheticLog, work: Callable[[], object]) -> float:
+    """Return the time in seconds that another thread waits for a node's totals, 95th percentile."""
     waits, done = [0.0], threading.Event()
     interval = (log.state.committee.rounds.genesis, log.state.log_time)
 
@@ -170,7 +176,7 @@ def longest_wait(log: SyntheticLog, work: Callable[[], object]) -> float:
     work()
     done.set()
     asking.join()
-    return max(waits)
+    return percentile(waits, 95)
 
 
 def main(*, days: int = 365, nodes: int = 8192) -> None:
@@ -186,6 +192,7 @@ def main(*, days: int = 365, nodes: int = 8192) -> None:
         return PeriodReport.of(certificate, leaves)
 
     at_start = seconds(log.index)
+    one_mark = seconds(lambda: log.downtime.extend(_with_a_mark(log.state)))
     held = peak_mb(replace(log, downtime=DowntimeIndex(), listed=ListedNodes()).index)
     report = computed()
     written = canonical(report.to_json())
@@ -193,7 +200,7 @@ def main(*, days: int = 365, nodes: int = 8192) -> None:
     small = json.dumps(proven.to_json(), indent=2).encode()
     took = min(seconds(lambda: report_at(log, interval, size=size)) for _ in range(3))
     memory = held + peak_mb(lambda: report_at(log, interval, size=size))
-    wait = longest_wait(log, lambda: report_at(log, interval, size=size))
+    wait = usual_wait(log, lambda: report_at(log, interval, size=size))
     verified = seconds(lambda: PeriodReport.from_json(parse(written)).verify(members.committee))
     one = seconds(lambda: ProvenLeaf.from_json(parse(small)).verify(members.committee))
     moved = sum(map(len, log.state.nodes.values()))
@@ -201,7 +208,8 @@ def main(*, days: int = 365, nodes: int = 8192) -> None:
         ("operator: the report, s", f"{took:.2f}", verdict(took <= GOAL_SECONDS)),
         ("operator: memory for it and the index, MB", f"{memory:.1f}", verdict(memory <= GOAL_MB)),
         ("operator: index, once at the start, s", f"{at_start:.2f}", ""),
-        ("operator: longest wait of another thread, ms", f"{1000 * wait:.1f}", ""),
+        ("operator: index, with each further mark, ms", f"{1000 * one_mark:.1f}", ""),
+        ("operator: wait of another thread, p95, ms", f"{1000 * wait:.1f}", ""),
         ("aggregator: the answer, MB", f"{len(written) / 1e6:.2f}", ""),
         ("verifier: the whole report, s", f"{verified:.2f}", ""),
         ("verifier: one node, ms", f"{1000 * one:.1f}", ""),

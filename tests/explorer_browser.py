@@ -92,14 +92,14 @@ def paths_of(world: ExplorerWorld) -> list[str]:
     entries = client.get("/api/log").json["entries"]
     kinds = {each["kind"]: each["position"] for each in entries}
     examples = {
-        "/nodes/<node_id>": [newest["node_id"], "target_1?period=1h"],
+        "/nodes/<node_id>": [newest["node_id"], "target_1?period=1h", "target_2", "target_3"],
         "/incidents/<position>": [newest["position"], oldest["end_position"]],
         "/epochs/<epoch>": [0],
         "/log/<position>": list(kinds.values()),
         "/streams/<stream_id>": [stream["stream"]],
         "/streams/<stream_id>/windows/<number>": [f"{stream['stream']}/windows/1"],
     }
-    found = []
+    found = ["/agreements?month=2024-11"]
     for rule in page_rules(world):
         begin = rule.partition("<")[0]
         found += [f"{begin}{each}" for each in examples[rule]] if "<" in rule else [rule]

@@ -23,6 +23,7 @@ FOLDER: Final = Path(__file__).parent.parent / "docs" / "images"
 WIDTH: Final = 1200
 MAX_BYTES: Final = 150_000
 DOWN: Final = "mail"
+MONTH: Final = "2026-10"  # of the totals that they show
 # Each picture that the pages show, and its height in pixels.
 PICTURES: Final = {
     "explorer-fleet": 950,
@@ -30,6 +31,7 @@ PICTURES: Final = {
     "explorer-incident": 900,
     "explorer-stream": 620,
     "explorer-rounds": 760,
+    "explorer-agreements": 1040,
     "explorer-verify": 620,
     "explorer-status-page": 1000,
     "explorer-phone": PHONE["height"],
@@ -64,6 +66,7 @@ def take_all(browser: Browser, world: ExampleWorld, base: str) -> None:
         "incident": f"/incidents/{position}",
         "stream": f"/streams/{stream_id(world)}",
         "rounds": "/rounds",
+        "agreements": f"/agreements?month={MONTH}",
         "status-page": "/public",
     }
     with new_page(browser) as page:

@@ -78,6 +78,12 @@ ORIGINS: Final = {
     FileKind.NODES: "It is `nodes.json` in the folder of a fleet.",
 }
 
+# Which command verifies a file that was given to another one.
+VERIFIERS: Final = {
+    FileKind.PERIOD: "`dragon verify period FILE` verifies it.",
+    FileKind.LEAF: "`dragon verify period FILE` verifies it.",
+}
+
 
 def kind_of(raw: bytes) -> FileKind:
     """Return what a file with this content is."""
@@ -132,7 +138,8 @@ def reading(path: Path, raw: bytes, expected: FileKind, *also: FileKind) -> Iter
         if wrong and found is not FileKind.JSON:
             kind = NotACommittee if expected is FileKind.COMMITTEE else WrongFile
             message = f"{path} is not {expected}: it is {found}."
-            raise with_hint(kind(message, found=str(found)), ORIGINS[expected]) from None
+            hint = VERIFIERS.get(found, ORIGINS[expected])
+            raise with_hint(kind(message, found=str(found)), hint) from None
         if str(path) not in str(error):
             error.args = (f"{path}: {error}",)
         raise

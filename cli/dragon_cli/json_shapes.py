@@ -171,7 +171,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "target list": ("epoch", "targets: as in the committee file"),
     "target remove": _CHANGED,
     "target try": (
-        "target: as in the committee file", "status: `up` or `down`", "reason", "detail",
+        "target: as in the committee file", "status: `up`, `down` or `unknown`", "reason", "detail",
         "latency_ms", "certificate_expires: Unix seconds, or null",
     ),
     "verify certificate": (_VERIFIED, f"*: {_CLAIM}", *_KNOWN),

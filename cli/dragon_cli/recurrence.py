@@ -13,7 +13,11 @@ from cronsim import CronSim, CronSimError
 
 from dragon_cli.render.text import moment
 
-FIELDS: Final = 5  # minute, hour, day of the month, month, day of the week
+FIELD_NAMES: Final = ("minute", "hour", "day of the month", "month", "day of the week")
+FIELDS: Final = len(FIELD_NAMES)
+# What cronsim raises; the latter for some fields, such as `L-3`.
+UNREADABLE: Final = (CronSimError, ValueError, AssertionError, TypeError)
+DAYS: Final = "its fields name a day that no month has"
 MAX_EXPRESSION_CHARACTERS: Final = 128
 CHECKED_FOR_OVERLAP: Final = 100  # windows
 
@@ -103,10 +107,19 @@ def _fault(expression: str) -> str:
         return f"it has {fields} fields"
     try:
         next(CronSim(expression, datetime.fromtimestamp(0, UTC)))
-    except CronSimError as error:
-        return str(error).lower()
     except StopIteration:
         return "it matches no time within 50 years"
-    except (ValueError, AssertionError, TypeError):  # such as `L-3`
-        return "a field cannot be read"
+    except UNREADABLE:
+        return next(filter(None, map(_unreadable, range(FIELDS), expression.split())), DAYS)
+    return ""
+
+
+def _unreadable(place: int, field: str) -> str:
+    """Return what is wrong with one field; empty if it can be read by itself."""
+    alone = ["*"] * FIELDS
+    alone[place] = field
+    try:
+        CronSim(" ".join(alone), datetime.fromtimestamp(0, UTC))
+    except UNREADABLE:
+        return f"its {FIELD_NAMES[place]} {field!a} cannot be read"
     return ""

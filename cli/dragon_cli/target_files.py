@@ -73,8 +73,8 @@ def _parse(path: Path, raw: bytes) -> Json:
     try:
         found = tomllib.loads(raw.decode())
         return parse(json.dumps(found))
-    except (ValueError, TypeError, RecursionError) as error:  # TypeError: a date
-        raise NotJson(f"not TOML of numbers, texts, lists and tables: {error}") from None
+    except (ValueError, TypeError, RecursionError):  # TypeError: a date
+        raise NotJson("not TOML of numbers, texts, lists and tables") from None
 
 
 def _entry(value: Json, path: Path) -> Entry:

@@ -38,7 +38,7 @@ MODES = {
 # The pages without a parameter.
 TABLE = {
     *("/", "/incidents", "/rounds", "/committee", "/streams", "/log"),
-    *("/verify", "/alerts", "/public", "/epochs"),
+    *("/verify", "/alerts", "/public", "/epochs", "/agreements"),
 }
 # What a page says. Scripts add only buttons and the interactive chart.
 FACTS = "main h1, main h2, main th, main td, main dd, main .status"

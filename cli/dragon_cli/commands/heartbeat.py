@@ -30,6 +30,7 @@ from dragon_cli.keystores import unlock
 from dragon_cli.options import EXISTING_FILE, UrlType, ca_option, home_option, json_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
+from dragon_cli.times import DurationType
 
 
 @click.command(short_help="Send the beats of a target behind NAT.")
@@ -56,8 +57,8 @@ from dragon_cli.render.text import print_json
 @click.option(
     "--every",
     "pause",
-    type=click.FloatRange(min=0.5),
-    help="Seconds between two beats (default: a third of what the committee allows, at most 300).",
+    type=DurationType(),
+    help="Time between two beats (default: a third of what the committee allows, at most 5m).",
 )
 @click.option("--once", is_flag=True, help="Send one beat, and exit.")
 @home_option
@@ -68,7 +69,7 @@ def heartbeat(
     keystore_file: Path | None,
     password_file: Path | None,
     urls: tuple[str, ...],
-    pause: float | None,
+    pause: int | None,
     once: bool,
     home: Path,
     ca: Path | None,
@@ -86,7 +87,12 @@ def heartbeat(
     fleet = Home(home)
     http = queries.connect(fleet, ca)
     committee = current.committee(fleet, http)
-    heartbeat_check(committee, node_id)  # before the id becomes part of a path
+    allowed = heartbeat_check(committee, node_id).every_seconds  # before the id is part of a path
+    if pause is not None and pause >= allowed:
+        raise click.UsageError(
+            f"`--every` ({pause} s) must be shorter than {allowed} s, after which the committee "
+            "takes the target for down."
+        )
     files = keystore_file or fleet.keystore(node_id), password_file or fleet.password(node_id)
     secret = unlock(*files)
     machine = _Machine(fleet, http, node_id, secret, urls, pause)
@@ -117,7 +123,7 @@ class _Machine:
         node_id: str,
         secret: bls.SecretKey,
         urls: tuple[str, ...],
-        pause: float | None,
+        pause: int | None,
     ) -> None:
         self._home = home
         self._http = http

@@ -45,9 +45,12 @@ class DowntimeIndex:
         with self._lock:
             self._marks.extend(state.marks)
             for node_id, transitions in state.nodes.items():
-                if node_id not in self._nodes:
-                    self._nodes[node_id] = _Node(self._marks)
-                self._nodes[node_id].extend(transitions, state.announced(node_id))
+                if (node := self._nodes.get(node_id)) is None:
+                    node = self._nodes[node_id] = _Node(self._marks)
+                announced = state.announced(node_id)
+                # There may be thousands of nodes, and most batches concern few of them.
+                if not node.is_final(transitions, announced):
+                    node.extend(transitions, announced)
 
     def totals(self, size: int, node_id: str, interval: tuple[int, int]) -> Totals:
         """Return the totals of an interval according to the first `size` entries of the log."""
@@ -82,14 +85,25 @@ class _Node:
         self.transitions = _Transitions()
         self.down = _SumsWhileDown(self.transitions, marks.known)
         self.maintenance = _SumsWhileDown(self.transitions, self._spans.known)
+        # What was added, if no further mark changes the sums over it.
+        self._final: tuple[History[Transition], Announced] | None = None
+
+    def is_final(self, transitions: History[Transition], announced: Announced) -> bool:
+        """Whether these very values were added, and no further mark changes the sums over them."""
+        final = self._final
+        return final is not None and final[0] is transitions and final[1] is announced
 
     def extend(self, transitions: History[Transition], announced: Announced) -> None:
         self.transitions.extend(transitions)
+        self._final = None
         if marks := self._marks.times:
             self._spans.extend(announced)
             covered = bisect_right(self.transitions.times, marks[-1])
             self.down.extend(covered)
             self.maintenance.extend(covered)
+            has_ended = all(window.end <= marks[-1] for window in announced.latest)
+            if covered == len(self.transitions.times) and has_ended:
+                self._final = transitions, announced
 
 
 class _Marks:

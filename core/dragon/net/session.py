@@ -68,7 +68,7 @@ class _Connection(HTTPConnection):
         except TimeoutError as error:
             raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
         except OSError as error:
-            raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
+            raise NewConnectionError(self, f"no connection to {self.host}") from error
 
     def _addresses(self, ends: float | None) -> list[str]:
         try:

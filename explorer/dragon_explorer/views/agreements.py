@@ -120,6 +120,7 @@ def period_totals(sources: Sources, interval: tuple[int, int], after: str = "") 
     rows = tuple(_totals(sources, each, interval) for each in following[:PAGE_NODES])
     times = f"{rfc3339(begin)} {rfc3339(end)}"
     mark = state.settling(end)
+    example = rows[0].node_id if rows else "NODE"
     aggregator = min(sources.committee.aggregators, key=lambda each: each.rank, default=None)
     return PeriodTotals(
         begin=begin,
@@ -131,7 +132,7 @@ def period_totals(sources: Sources, interval: tuple[int, int], after: str = "") 
         rows=rows,
         next=rows[-1].node_id if len(following) > len(rows) else None,
         certify_command=f"dragon period {times} -o {PERIOD_FILE}",
-        prove_command=f"dragon period prove {PERIOD_FILE} {rows[0].node_id if rows else 'NODE'}",
+        prove_command=f"dragon period prove {PERIOD_FILE} {example} -o {example}.json",
         verify_command=f"dragon verify period {PERIOD_FILE} --committee {trust_file(sources)}",
         request_url=f"{aggregator.url}/period-certificates" if aggregator else "",
         request_body=f'{{"from":{begin},"to":{end}}}',

@@ -144,9 +144,16 @@ def test_beats_go_to_operators_in_turn_and_the_output_is_not_repeated(
 
 
 def test_the_pause_can_be_chosen(world: Interrupted, heartbeat: Run) -> None:
-    heartbeat("--every", 5)
+    heartbeat("--every", "5s")
 
     assert world.pauses == [5.0] * 3
+
+
+def test_a_pause_that_is_too_long_for_the_committee_is_refused(heartbeat: Run) -> None:
+    code, _, err = heartbeat("--every", "1m")
+
+    assert code == 2
+    assert "`--every` (60 s) must be shorter than 60 s, after which the committee takes" in err
 
 
 def test_an_operator_that_does_not_answer_is_passed_over(world: World, heartbeat: Run) -> None:
@@ -222,7 +229,7 @@ def test_a_clock_that_is_set_back_while_beats_are_sent_is_bridged(
 
     world.sleep = set_back  # type: ignore[method-assign]
     try:
-        code, out, _ = heartbeat("--every", 5)
+        code, out, _ = heartbeat("--every", "5s")
     finally:
         world.sleep = sleep  # type: ignore[method-assign]
 

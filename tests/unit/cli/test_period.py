@@ -368,6 +368,15 @@ def test_another_file_is_not_a_period_report(verify: Run) -> None:
     refused(verify(b"no json"), "refused: wrong_file")
 
 
+def test_other_commands_name_the_one_that_verifies_a_period_report(
+    dragon: Run, kept: Path, tmp_path: Path
+) -> None:
+    trusted = ("--committee", tmp_path / "committee.json")
+    for what in ("certificate", "downtime"):
+        err = refused(dragon("verify", what, kept, *trusted), "refused: wrong_file")
+        assert "hint: `dragon verify period FILE` verifies it." in err
+
+
 def test_an_old_report_is_superseded_unless_its_keys_are_trusted(
     verify: Run, tmp_path: Path
 ) -> None:

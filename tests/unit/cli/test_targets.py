@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from committees import make_members, secret
+from dragon.errors import Unreachable
 from dragon.net.http_client import HttpResponse
 from dragon.net.runtime import Runtime
 from dragon.protocol.committee import Committee, Target
@@ -250,6 +251,18 @@ def test_try_says_what_an_operator_would_judge(
     assert text[0] == 1
     assert "down: text_missing after " in text[1]
     assert text[1].rstrip().endswith(": fine")
+
+
+@pytest.mark.parametrize("reason", ["private_address", "dns"])
+def test_try_judges_nothing_where_an_operator_would_abstain(
+    dragon: Run, home: Home, network: ScriptedNetwork, reason: str
+) -> None:
+    network.answers = {"http://site.example": Unreachable("no answer", reason=reason)}
+
+    code, out, _ = dragon("target", "try", "http://site.example", "--home", home.path)
+
+    assert code == 1
+    assert f"unknown: {reason} after " in out
 
 
 def test_try_shows_when_a_certificate_ends(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alerting import WARN_DAYS, PaperFleet, config
-from committees import make_members, secret
+from committees import make_members, secret, with_heartbeats
 from dragon.protocol.committee import Target
 from dragon.protocol.target_checks import (
     HeartbeatCheck,
@@ -167,6 +167,20 @@ def test_a_look_has_its_detail_on_the_page(fleet: PaperFleet) -> None:
     assert "https://b.example/&lt;login&gt;" in page
     assert found["operator_2"]["seen"] == "unknown"  # it says nothing about the target
     assert "10.0.0.7" in page
+
+
+def test_a_target_with_heartbeats_has_no_address_and_shows_the_last_beat(tmp_path: Path) -> None:
+    made = with_heartbeats(make_members(4, targets=3), "machine", every_seconds=60)
+    with PaperFleet(tmp_path, config(Condition.NODE_DOWN), members=made) as fleet:
+        seen(fleet, "operator_1", "machine", reason="no_beat", detail="last beat 75 s ago")
+        client = fleet.app().test_client()
+        page = client.get("/nodes/machine").text
+
+        assert "without an address: it sends heartbeats" in page
+        assert "machine is up if it has sent a signed heartbeat within the last 60 s" in page
+        assert "last beat 75 s ago" in page
+        for path in ("/", "/committee", "/epochs/0", "/public", "/agreements?month=2024-11"):
+            assert "machine" in client.get(path).text, path
 
 
 def test_an_aggregators_look_has_its_detail_among_the_rounds(fleet: PaperFleet) -> None:

@@ -47,13 +47,15 @@ def targets(*ids: str) -> tuple[Target, ...]:
 
 @dataclass
 class Past:
-    """The state of a log whose claims nobody has signed, with the indexes of a real log."""
+    """The state of a log whose claims nobody has signed, with the indexes of a running log."""
 
     state: State = field(default_factory=lambda: State.of(FOUNDERS.committee))
     committees: list[Members] = field(default_factory=lambda: [FOUNDERS])
+    downtime: DowntimeIndex = field(default_factory=DowntimeIndex)
 
     def apply(self, claim: EventClaim, following: Committee | None = None) -> None:
         self.state = advance(self.state, claim, following)
+        self.downtime.extend(self.state)
 
     def status(self, node_id: str, status: Status, time: int) -> None:
         self.apply(StatusClaim(node_id, status, time))
@@ -75,12 +77,6 @@ class Past:
         self.committees.append(following)
 
     @cached_property
-    def _downtime(self) -> DowntimeIndex:
-        index = DowntimeIndex()
-        index.extend(self.state)
-        return index
-
-    @cached_property
     def _listed(self) -> ListedNodes:
         listed = ListedNodes()
         listed.extend([each.committee for each in self.committees], self.state)
@@ -90,7 +86,7 @@ class Past:
         return TreeHead(size, bytes(32))
 
     def totals(self, size: int, node_id: str, interval: tuple[int, int]) -> Totals:
-        return self._downtime.totals(size, node_id, interval)
+        return self.downtime.totals(size, node_id, interval)
 
     def listed_nodes(self, size: int, interval: tuple[int, int]) -> list[str]:
         return self._listed.during(size, interval)
@@ -150,6 +146,7 @@ TIMES = st.integers(-50, 1000)
 @settings(deadline=None)
 @given(pasts(), TIMES, TIMES, st.integers(0, 30))
 def test_period_equals_downtime(past: Past, one: int, other: int, size: int) -> None:
+    """Of a log that has added each event to its sums, and of one that adds all of them at once."""
     begin, end = min(one, other), max(one, other) + 1
     size = min(size, past.state.size)
 

@@ -11,6 +11,7 @@ from dragon.encoding import Json
 from dragon.errors import UnknownNode
 from dragon.net.runtime import Runtime
 from dragon.probing.look_once import look_once
+from dragon.probing.lookup_faults import NO_ANSWER
 from dragon.probing.probe_result import ProbeResult
 from dragon.protocol import target_words
 from dragon.protocol.claims.status import Status
@@ -62,7 +63,8 @@ def try_(
     """Look once at a listed target ID, or at URL with the options of `dragon target add`.
 
     Says what an operator on this host would judge, and why. Nothing is signed or changed, and no
-    operator is asked. The exit code is 0 if the target is up, and 1 if it is down.
+    operator is asked. The status is `unknown` if an operator would abstain. The exit code is 0 if
+    the target is up, and 1 otherwise.
     """
     fleet = Home(home)
     committee = fleet.committee() if fleet.committee_file.exists() else _nobody()
@@ -108,10 +110,16 @@ def _target(
     return committee.targets_by_id[target_id]
 
 
+def _status(found: ProbeResult) -> str:
+    """Return the status, or `unknown` if the look says nothing about the target."""
+    is_judged = found.is_evidence and found.reason != NO_ANSWER
+    return str(found.status) if is_judged else "unknown"
+
+
 def _as_json(target: Target, found: ProbeResult) -> dict[str, Json]:
     return {
         "target": encode_target(target),
-        "status": str(found.status),
+        "status": _status(found),
         "reason": found.reason,
         "detail": found.detail,
         "latency_ms": found.latency_ms,
@@ -123,7 +131,7 @@ def _print(target: Target, found: ProbeResult) -> None:
     console.print(plain(f"{target.url}: {target_words.check(target.check)}"))
     detail = f": {plain(found.detail)}" if found.detail else ""
     console.print(
-        f"{styled(str(found.status))}: {plain(found.reason)} after {found.latency_ms} ms{detail}"
+        f"{styled(_status(found))}: {plain(found.reason)} after {found.latency_ms} ms{detail}"
     )
     if found.certificate_expires is not None:
         console.print(_certificate(target, found.certificate_expires, int(found.begun_at)))

@@ -242,7 +242,7 @@ def test_the_fleet_shows_the_status_that_the_log_certifies(
     fleet: ExplorerWorld, base: str, open_page: Open
 ) -> None:
     page = open_page(base).go("/")
-    expect(page.get_by_role("heading", level=1)).to_have_text("1 of 6 nodes is down")
+    expect(page.get_by_role("heading", level=1)).to_have_text("1 of 7 nodes is down")
     state = fleet.explorer.log.state
     for node_id in fleet.committee.urls:
         last = state.last(node_id)

@@ -124,7 +124,11 @@ def _add_incidents(api: Routes, components: Components) -> None:
     @api.get(
         "/agreements",
         responses=responses(
-            schemas.AgreementsPage, *PAGING_ERRORS, errors.InvalidId, errors.UnknownValue
+            schemas.AgreementsPage,
+            *PAGING_ERRORS,
+            errors.InvalidId,
+            errors.MissingMember,
+            errors.UnknownValue,
         ),
     )
     def agreements(query: AgreementsQuery) -> Response:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from dragon.encoding import MAX_INTEGER
-from dragon.errors import UnknownValue
+from dragon.errors import IntegerOutOfRange, MissingMember, UnknownValue
 from dragon.node import schemas
 from dragon.node.parameters import Parameter, Query, hexadecimal, identifier, integer
 from dragon.protocol.committee import MAX_EPOCH
@@ -33,7 +33,10 @@ def word(words: tuple[str, ...]) -> Parameter:
 
 
 def moment(name: str) -> Parameter:
-    """A date or a time in UTC, in Unix seconds; None if it is empty. Refused with UnknownValue."""
+    """A date or a time in UTC, in Unix seconds; None if it is empty.
+
+    Refused with UnknownValue, IntegerOutOfRange: it is before 1970.
+    """
 
     def read(text: str, name: str) -> int | None:
         if not text:  # a field of the form that is left empty
@@ -42,10 +45,12 @@ def moment(name: str) -> Parameter:
             found = datetime.fromisoformat(text[:MAX_TIME_CHARS])
             seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
-            seconds = -1.0
-        if seconds < 0 or seconds != int(seconds):
-            message = f"{name} must be a UTC date or time, such as 2026-11-01"
+            seconds = 0.5
+        if seconds != int(seconds):
+            message = f"{name} must be a UTC date or time in whole seconds, such as 2026-11-01"
             raise UnknownValue(message, member=name, value=text[:MAX_TIME_CHARS])
+        if seconds < 0:
+            raise IntegerOutOfRange(f"{name} must be 1970 or later", member=name)
         return int(seconds)
 
     return Parameter(read, {"type": "string", "format": "date"}, name)
@@ -87,7 +92,7 @@ class AgreementsQuery(BeforeQuery):
 
     @property
     def interval(self) -> tuple[int, int] | None:
-        """The chosen period in Unix seconds. Raises UnknownValue: it has only one end."""
+        """The chosen period in Unix seconds. Raises MissingMember: it has only one end."""
         if self.month is not None:
             return self.month
         if self.begin is None and self.end is None:
@@ -95,7 +100,7 @@ class AgreementsQuery(BeforeQuery):
         if self.begin is None or self.end is None:
             missing = "from" if self.begin is None else "to"
             message = "a period needs both `from` and `to`"
-            raise UnknownValue(message, member=missing)
+            raise MissingMember(message, member=missing)
         return self.begin, self.end
 
 

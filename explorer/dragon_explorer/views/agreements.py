@@ -93,7 +93,7 @@ def agreements(
         interval: the chosen period in Unix seconds, if there is one.
         after: id of a node; totals of the nodes after it are shown.
 
-    Raises UnknownValue: the period is empty or too long.
+    Raises IntegerOutOfRange: the period is empty or too long.
     """
     windows = sources.maintenance.newest(before, PAGE_WINDOWS + 1)
     shown = tuple(maintenance_row(each, now) for each in windows[:PAGE_WINDOWS])
@@ -111,7 +111,7 @@ def agreements(
 
 
 def period_totals(sources: Sources, interval: tuple[int, int], after: str = "") -> PeriodTotals:
-    """Return the totals of the nodes after an id. Raises UnknownValue."""
+    """Return the totals of the nodes after an id. Raises IntegerOutOfRange."""
     begin, end = interval
     check_period(begin, end)
     state = sources.log.state
@@ -140,12 +140,12 @@ def period_totals(sources: Sources, interval: tuple[int, int], after: str = "") 
 
 
 def check_period(begin: int, end: int) -> None:
-    """Raises UnknownValue: the period is empty or too long."""
+    """Raises IntegerOutOfRange: the period is empty or too long."""
     if end <= begin:
-        raise errors.UnknownValue("`from` must be earlier than `to`", member="to")
+        raise errors.IntegerOutOfRange("`from` must be earlier than `to`", member="to")
     if end - begin > MAX_PERIOD_SECONDS:
         days = MAX_PERIOD_SECONDS // 86_400
-        raise errors.UnknownValue(f"a period has at most {days} days", member="to")
+        raise errors.IntegerOutOfRange(f"a period has at most {days} days", member="to")
 
 
 def _totals(sources: Sources, node_id: str, interval: tuple[int, int]) -> NodeTotals:

@@ -132,7 +132,10 @@ def measure(path: Path, days: int) -> Sequence[Sequence[object]]:
     database = Database(path, LOG_SCHEMA)
     log = Log(database, committee)
     components: Any = SimpleNamespace(
-        committee=committee, log=log, peers=SimpleNamespace(latest=lambda _: None)
+        committee=committee,
+        log=log,
+        peers=SimpleNamespace(latest=lambda _: None),
+        beats=SimpleNamespace(shown=lambda _: None),
     )
     app = web.create("reads", tuple, title="reads")
     for routes in (

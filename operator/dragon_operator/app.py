@@ -164,7 +164,7 @@ def _evidence_metrics(evidence: EvidenceRecorder) -> Iterator[Metric]:
     yield metrics.counters(
         "evidence_records",
         "Signed records of looks and answers since the start: stored, or lost before that.",
-        "outcome",
+        "result",
         {"stored": evidence.stored, "lost": evidence.lost},
     )
     yield metrics.gauge(

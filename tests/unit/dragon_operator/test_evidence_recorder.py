@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -21,10 +22,11 @@ from dragon.net.runtime import Runtime
 from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.evidence.file import OperatorRecords
+from dragon.protocol.evidence.contradictions import contradictions
+from dragon.protocol.evidence.file import Collected, Evidence, OperatorRecords, Outcome
 from dragon.protocol.evidence.record import AnswerRecord, record_from_json
 from dragon.protocol.evidence.seal import SealedRecord, SignedSeal
-from dragon.protocol.evidence.verification import VerifiedRecords, verify_records
+from dragon.protocol.evidence.verification import VerifiedRecords, verify, verify_records
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import LogEntry
 from dragon.storage.database import Database
@@ -33,7 +35,7 @@ from dragon_operator.evidence_recorder import EvidenceRecorder
 from dragon_operator.evidence_store import EvidenceStore, open_evidence
 from dragon_operator.seat import Seat
 from epochs import Network
-from evidence import NODE
+from evidence import NODE, proven
 
 MEMBERS = make_members(4, targets=2)
 ROUNDS = MEMBERS.committee.rounds
@@ -287,3 +289,76 @@ def test_a_restored_copy_equivocates_never(bench: Bench, tmp_path: Path) -> None
     places: Sequence[tuple[bytes, int]] = [each.place for each in (*later.seals, *restored.seals)]
     assert len(set(places)) == 3
     assert restored.records[-1].record.previous != later.records[-1].record.hash
+
+
+class HonestOperator(Bench):
+    """Looks, signs what its own last look says, and meets crashes, full disks and clock changes."""
+
+    def begin(self, seed: int) -> None:
+        self.now = float(ROUNDS.start(10_000))
+        self.random = random.Random(seed)
+        self.signed: list[StatusClaim] = []
+        self.journal: dict[int, Status] = {}
+        self.last: tuple[float, Status] = (0.0, Status.UP)
+
+    def live(self) -> None:
+        self.now += self.random.choice([0.3, 1, 2, 5, 20])
+        step = self.random.choice(
+            [self.look, self.look, self.claim_something, self.claim_something, self.recorder.step,
+             self.crash, self.change_clock, self.change_in_the_log]
+        )  # fmt: skip
+        step()
+
+    def look(self) -> None:
+        self.last = (self.now, self.random.choice(list(Status)))
+        self.see(self.last[1])
+        self.last = (self.now, self.last[1])
+
+    def claim_something(self) -> None:
+        number = ROUNDS.number(self.now)
+        claim = StatusClaim(NODE, self.random.choice(list(Status)), ROUNDS.start(number))
+        begun, status = self.last
+        if self.journal.get(number, claim.status) is not claim.status:
+            self.recorder.note_refusal(claim, "equivocation", "")
+        elif not ROUNDS.in_signing_span(number, begun) or self.random.random() < 0.1:
+            self.recorder.note_refusal(claim, "blind", "")
+        elif status is not claim.status:
+            self.recorder.note_refusal(claim, f"sees_{status}", "")
+        else:
+            self.journal[number] = claim.status
+            self.signed.append(claim)
+            self.recorder.note_signature(claim)
+
+    def crash(self) -> None:
+        if self.random.random() < 0.3:
+            self.start()
+            self.last = (0.0, Status.UP)
+
+    def change_clock(self) -> None:
+        self.now += self.random.choice([-60, -7, 0, 0, 60])
+
+    def change_in_the_log(self) -> None:
+        event = MEMBERS.certify(self.claim(), ["operator_2", "operator_3", "operator_4"])
+        self.recorder.note_entries([LogEntry(0, event, 0)])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_honest_operator_is_never_accused(tmp_path: Path, seed: int) -> None:
+    """Whatever happens to it, its records verify and contradict no certificate that it signed."""
+    with closing(open_evidence(tmp_path / "operator.db", MEMBERS.committee.id, ME)) as database:
+        operator = HonestOperator(database)
+        operator.begin(seed)
+        for _ in range(120):
+            operator.live()
+        operator.recorder.step()
+        collected = (Collected(Outcome.RECORDS, operator.stored()),)
+
+    files = [
+        Evidence(
+            NODE, 0, 2**40, 0, proven(MEMBERS, claim, [ME, "operator_2", "operator_3"]), collected
+        )
+        for claim in operator.signed
+    ]
+    found = contradictions([verify(each, MEMBERS.committee) for each in files])
+
+    assert [(str(each.kind), each.detail) for each in found] == []

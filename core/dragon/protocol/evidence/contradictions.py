@@ -9,13 +9,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dragon.protocol.claims.base import utc
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.evidence.record import AnswerRecord
+from dragon.protocol.evidence.record import AnswerRecord, LookRecord
 from dragon.protocol.evidence.verification import VerifiedEvidence, VerifiedRecords
 from dragon.protocol.refusal import RefusalReason
+from dragon.protocol.rounds import SPAN_MARGIN_SECONDS
 
 _BY_PROBE = (RefusalReason.SEES_UP, RefusalReason.SEES_DOWN)
 
@@ -117,8 +119,10 @@ def _says_the_other_throughout(
 ) -> bool:
     """Whether one run of looks contradicts the claim all the time, and no look supports it.
 
-    A clock that was set back gives an honest operator both.
+    Nothing follows from the looks of an operator with a clock that was set back.
     """
+    if any(_goes_back(part.looks()) for part in parts):
+        return False
     looks = [look for part in parts for look in part.looks()]
     supports = [
         each
@@ -130,6 +134,12 @@ def _says_the_other_throughout(
         for each in looks
         if each.status is not claim.status
     )
+
+
+def _goes_back(looks: Sequence[LookRecord]) -> bool:
+    """Whether the times of looks go back by more than clocks may differ."""
+    margin_ms = 1000 * SPAN_MARGIN_SECONDS
+    return any(other.last_ms + margin_ms < one.last_ms for one, other in pairwise(looks))
 
 
 def _denies(part: VerifiedRecords, claim: StatusClaim, until_ms: int) -> bool:

@@ -178,10 +178,8 @@ class ExampleWorld(ExplorerWorld):
             self.wires.mount(host(target), answered)
         self.certificates[host("login")] = int(self.clock.now) + 9 * 86_400
 
-    def session(self, name: str) -> requests.Session:
-        session = super().session(name)
-        session.mount("http://", SlowWire(self, name))
-        return session
+    def wire(self, name: str) -> SlowWire:
+        return SlowWire(self, name)
 
     def delay(self, caller: str, name: str) -> float:
         """Seconds that an answer of `name` takes."""

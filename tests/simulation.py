@@ -193,7 +193,7 @@ class WiredNetwork(SocketNetwork):
         self._check(host)
         request = requests.Request("CONNECT", f"http://{host}:{port}").prepare()
         try:
-            Wire(self._world, self._caller).send(request, timeout=deadline)
+            self._world.wire(self._caller).send(request, timeout=deadline)
         except (requests.RequestException, OSError) as error:
             raise unreachable(error) from None
         return self._world.certificates.get(f"{host}:{port}")
@@ -380,9 +380,13 @@ class World:
             networks=lambda private: WiredNetwork(self, name, may_be_private=private),
         )
 
+    def wire(self, name: str) -> Wire:
+        """Return the connection of a service to all others."""
+        return Wire(self, name)
+
     def session(self, name: str) -> requests.Session:
         session = make_session()
-        session.mount("http://", Wire(self, name))
+        session.mount("http://", self.wire(name))
         return session
 
     def database_file(self, name: str) -> Path:

@@ -91,7 +91,7 @@ FACTS: Final[Mapping[Condition, Facts]] = {
         after_seconds=60,
     ),
     Condition.TARGET_CERTIFICATE: Facts(
-        "More operators than may be faulty saw that the TLS certificate of a `tls` target ends "
+        "More operators than may be faulty saw that the TLS certificate of a `tls` target expires "
         "within the `warn_days` of its check. Such a target is not down.",
         "node",
         after_seconds=60,

@@ -41,7 +41,7 @@ TITLES: Final[Mapping[Condition, str]] = {
     Condition.WINDOW_INVALID: "Window certified invalid",
     Condition.WINDOW_WAITING: "Window waits for its certificate",
     Condition.TLS: "Trouble with a TLS certificate",
-    Condition.TARGET_CERTIFICATE: "A TLS certificate ends soon",
+    Condition.TARGET_CERTIFICATE: "A TLS certificate expires soon",
     Condition.DISK: "Trouble with a disk",
     Condition.COMMITTEE_CHANGED: "The committee has changed",
     Condition.APPROVAL_PENDING: "Owners have approved a next committee",

@@ -97,12 +97,12 @@ class Watch:
         yield from self._certificates(now)
 
     def _certificates(self, now: int) -> Iterator[Problem]:
-        """Certificates of targets that end soon, or have ended."""
+        """Certificates of targets that expire soon."""
         for target in self.sources.committee.targets:
             found = certificate(self.sources, target.id, now)
             if found is not None and found.is_warning:
                 sentence = (
-                    f"The TLS certificate of {target.id} ends at {utc(found.expires)}, as "
+                    f"The TLS certificate of {target.id} expires at {utc(found.expires)}, as "
                     f"{found.operators} operators saw."
                 )
                 yield Problem(Condition.TARGET_CERTIFICATE, target.id, sentence)

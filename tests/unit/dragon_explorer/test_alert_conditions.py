@@ -402,7 +402,7 @@ def test_target_certificate(make: Make) -> None:
     fleet.pass_time(200, step=5)
     assert fleet.receiver.types == []
     fleet.seen_ends["operator_2"] = soon + 10
-    text = "The TLS certificate of target_4 ends at "
+    text = "The TLS certificate of target_4 expires at "
     lasts(fleet, on, subject="target_4", text=text)
     fleet.seen_ends = dict.fromkeys(fleet.seen_ends, late)
     ends(fleet, on)

@@ -242,8 +242,8 @@ def test_the_end_of_a_certificate_is_not_earlier_than_an_honest_operator_saw(
     assert certificate(fleet.sources, "target_1", fleet.now) is None  # another kind of check
 
     page = fleet.app().test_client().get("/nodes/target_4").text
-    assert "The TLS certificate ends soon" in page
-    assert "Certificate ends" in page
+    assert "The TLS certificate expires soon" in page
+    assert "Certificate expires" in page
 
 
 def test_a_false_end_of_a_certificate_hides_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dragon_explorer import drawing
 from dragon_explorer.views.node import Chart, ChartLine
 from dragon_explorer.views.probes import ObserverRounds, RecentProbes
+from dragon_explorer.views.uptime import DayRow
 
 
 def test_equal_days_are_one_line_which_is_cut_into_days() -> None:
@@ -90,3 +91,15 @@ def test_the_legend_names_the_letters_that_occur() -> None:
         ("T", "timeout"),
         ("x", "odd fault"),
     ]
+
+
+def test_days_with_announced_maintenance_are_a_line_below_the_bar() -> None:
+    days = [DayRow(n, "up", 0, 0, 0, announced) for n, announced in enumerate((0, 60, 60, 0, 9))]
+
+    assert drawing.announced_path(days) == "M4 24h7M16 24h3"
+    assert drawing.announced_path(days[:1]) == ""
+
+
+def test_a_day_in_maintenance_only_has_a_class_and_words_of_its_own() -> None:
+    assert drawing.bar_paths("um") == [("u", "M0 10h3"), ("m", "M4 10h3")]
+    assert drawing.bar_days("um") == "2 days: 1 up, 1 down in announced maintenance only"

@@ -423,6 +423,8 @@ def test_the_refusal_reasons_are_a_closed_list() -> None:
         "blind",
         "clock",
         "dns",
+        "private_address",
+        "too_few_looks",
         "behind",
         "off_round",
         "unknown_node",

@@ -410,5 +410,5 @@ def test_the_sentence_of_an_announcement_claims_no_quorum() -> None:
 
     assert certificates.statement(signed, MEMBERS.committee) == (
         "maintenance of operator_1 from 1970-01-01 02:00:00 UTC to 1970-01-01 03:00:00 UTC was "
-        "announced at 1970-01-01 00:01:00 UTC"
+        "announced at 1970-01-01 00:01:00 UTC, signed by operator_1"
     )

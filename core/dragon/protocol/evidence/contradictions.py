@@ -14,7 +14,7 @@ from itertools import pairwise
 from dragon.protocol.claims.base import utc
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.evidence.record import AnswerRecord, LookRecord
+from dragon.protocol.evidence.record import AnswerRecord, LookRecord, Record
 from dragon.protocol.evidence.verification import VerifiedEvidence, VerifiedRecords
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import SPAN_MARGIN_SECONDS
@@ -166,10 +166,16 @@ def _denies(part: VerifiedRecords, claim: StatusClaim, begin_ms: int, until_ms: 
     for each in part.records:
         if part.seals[each.place].seal.time_ms <= begin_ms:
             whole.add(each.chain)
-        is_answer = isinstance(each.record, AnswerRecord) and each.record.answer in _BY_PROBE
-        if each.chain in whole and is_answer and _is_about(each.record, claim):
+        if each.chain in whole and _is_refusal(each.record, claim):
             refused.add(each.chain)
     return any(each.chain in refused and each.record.first_ms > until_ms for each in part.records)
+
+
+def _is_refusal(record: Record, claim: StatusClaim) -> bool:
+    """Whether the operator refused the claim by its own probe."""
+    return (
+        isinstance(record, AnswerRecord) and record.answer in _BY_PROBE and _is_about(record, claim)
+    )
 
 
 def _is_about(answer: AnswerRecord, claim: StatusClaim) -> bool:

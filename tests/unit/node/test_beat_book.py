@@ -320,6 +320,32 @@ def test_a_process_that_was_suspended_begins_to_listen_anew(service: Service) ->
     assert service.newest.listening_seconds == 0
 
 
+@pytest.mark.parametrize("step", [-60.0, 60.0])
+def test_a_clock_that_is_set_begins_to_listen_anew(service: Service, step: float) -> None:
+    """While it was wrong, it refused the beats of all machines with a right clock."""
+    service.send(service.beat())
+    service.wall += step
+    service.book.tick()
+    for _ in range(60):
+        service.sleep(1)
+        service.book.tick()
+        with pytest.raises((errors.BeatTooOld, errors.BeatTooEarly)):
+            service.send(service.beat(-step))
+    service.wall -= step
+    service.book.tick()
+
+    assert service.newest.listening_seconds == 0
+
+
+def test_a_clock_that_is_corrected_slowly_changes_nothing(service: Service) -> None:
+    for _ in range(30):
+        service.sleep(1)
+        service.wall += 0.4
+        service.book.tick()
+
+    assert service.newest.listening_seconds == 30
+
+
 def test_a_target_that_a_handover_adds_is_listened_for_from_then(service: Service) -> None:
     for _ in range(100):
         service.sleep(1)

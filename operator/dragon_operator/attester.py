@@ -76,7 +76,14 @@ class Attester:
         key_check: KeyCheck,
         gaps: JournalGaps,
         runtime: Runtime,
+        on_signed: Callable[[StatusClaim], None] = lambda _: None,
     ) -> None:
+        """Create an attester.
+
+        Args: `on_signed`, called with each status claim once its first signature exists, whether or
+        not the requester still waits for it.
+        """
+        self._on_signed = on_signed
         self._seated = seated
         self._seat = seat
         self._key_check = key_check
@@ -173,7 +180,12 @@ class Attester:
         committee = self._signed_for(claim)
 
         def evaluate() -> Outcome:
-            return kind.decide(claim) or Outcome(signature=self._sign(claim, committee))
+            if (refused := kind.decide(claim)) is not None:
+                return refused
+            signature = self._sign(claim, committee)
+            if isinstance(claim, StatusClaim):
+                self._on_signed(claim)
+            return Outcome(signature=signature)
 
         root = claim.root(committee.id)
         signature = kind.evaluations.signature(root, evaluate, is_member=is_member)

@@ -6,7 +6,9 @@ what it says, and attesting never waits for it. A crash loses the last second; a
 the operator's signature proves what it signed then.
 
 Only answers about status claims of listed nodes are noted, for rounds that can be signed now, and
-only those that the operator has come to itself: see `RECORDED_REASONS`.
+only those that the operator has come to itself: see `RECORDED_REASONS`. A first signature is noted
+when it is made, even if nobody waits for it any more. Without its record, an earlier refusal in the
+same round would accuse this operator.
 
 A disk that is full or a file that is damaged stops nothing else: what is new waits in memory, and
 the oldest is dropped beyond `MAX_PENDING`.
@@ -75,7 +77,15 @@ class EvidenceRecorder:
             )
 
     def note_signature(self, claim: StatusClaim) -> None:
-        """Note that the operator has signed a claim."""
+        """Note that the operator has just signed a claim, which it was asked for in time.
+
+        Its own probe may have lasted beyond the time in which the round can be signed.
+        """
+        with self._lock:
+            self._runs.add_answer(claim, ATTESTED, "", round(1000 * self._wall()))
+
+    def note_repetition(self, claim: StatusClaim) -> None:
+        """Note that the operator has signed a claim, unless that is noted: a crash loses it."""
         self._note(claim, ATTESTED, "")
 
     def note_refusal(self, claim: StatusClaim, reason: str, detail: str) -> None:

@@ -218,6 +218,7 @@ def assemble(
         key_check=key_check,
         gaps=gaps,
         runtime=runtime,
+        on_signed=evidence.note_signature,
     )
     reporter = _reporter(settings, prober, log, runtime)
     heard_rounds = HeardRounds(runtime.monotonic)

@@ -26,7 +26,6 @@ from dragon_operator.seat import Seat
 DELIVERY_TIMEOUT_SECONDS: Final = 2.0  # for one aggregator to accept a suspicion
 MAX_CONCURRENT_REPORTS: Final = 4  # beyond, reports are `busy`
 _TOO_FEW_LOOKS: Final = RefusalReason.TOO_FEW_LOOKS
-_NO_EVIDENCE: Final = {PRIVATE_ADDRESS: RefusalReason.PRIVATE_ADDRESS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ class Reporter:
             seen = self._prober.probe([node_id], pause)[node_id]
         if not seen.is_evidence:
             message = f"this operator cannot judge {node_id} ({seen.reason})"
-            raise AttestationRefused(_NO_EVIDENCE.get(seen.reason, _TOO_FEW_LOOKS), message)
+            raise AttestationRefused(_TOO_FEW_LOOKS, message)
         if seen.status is not status:
             up = seen.status is Status.UP
             reason = RefusalReason.SEES_UP if up else RefusalReason.SEES_DOWN
@@ -130,6 +129,9 @@ class Reporter:
         controls = control_names(self._committee, node_id, seen)
         results = {**self._prober.probe(controls), node_id: seen}
         if is_resolver_at_fault(self._committee, node_id, results, self._log.state):
+            if seen.reason == PRIVATE_ADDRESS:
+                message = f"the name of {node_id} has only private addresses here"
+                raise AttestationRefused(RefusalReason.PRIVATE_ADDRESS, message)
             message = f"the name of {node_id} cannot be resolved here"
             raise AttestationRefused(RefusalReason.DNS, message)
 

@@ -136,12 +136,6 @@ class StatusChecks:
 
     def _no_evidence(self, result: ProbeResult) -> Outcome:
         """A refusal if our own look says nothing about the node."""
-        if result.reason == PRIVATE_ADDRESS:
-            message = (
-                f"{result.node_id} has private addresses here, which the committee file does not "
-                "allow"
-            )
-            return self._observed(RefusalReason.PRIVATE_ADDRESS, message, result)
         message = f"this operator has not seen {result.node_id} for long enough ({result.reason})"
         return self._observed(RefusalReason.TOO_FEW_LOOKS, message, result)
 
@@ -160,11 +154,14 @@ class StatusChecks:
         results |= self.prober.probe([name for name in names if name not in results])
         if not is_resolver_at_fault(self.committee, node_id, results, self.log.state):
             return None
+        reason, what = RefusalReason.DNS, "cannot be resolved here"
+        if results[node_id].reason == PRIVATE_ADDRESS:
+            reason, what = RefusalReason.PRIVATE_ADDRESS, "has only private addresses here"
         message = (
-            f"the name of {node_id} cannot be resolved here, and nothing shows that the "
-            "resolver of this operator works"
+            f"the name of {node_id} {what}, and nothing shows that the resolver of this operator "
+            "works"
         )
-        return self._observed(RefusalReason.DNS, message, *results.values())
+        return self._observed(reason, message, *results.values())
 
     def _confirmed(self, claim: StatusClaim, result: ProbeResult) -> ProbeResult:
         """The result, or that of a new probe if it disagrees with the claim.

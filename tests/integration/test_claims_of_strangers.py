@@ -71,6 +71,7 @@ class Operator:
     attester: Attester
     clients: ThreadPoolExecutor
     pools: list[ThreadPoolExecutor]
+    signed: list[StatusClaim]  # as the evidence notes them
 
     def ask(self, claim: Claim) -> Future[str]:
         return self.clients.submit(self._outcome, claim)
@@ -107,6 +108,7 @@ class Operator:
 @pytest.fixture
 def operator(tmp_path: Path) -> Iterator[Operator]:
     pools: list[ThreadPoolExecutor] = []
+    signed: list[StatusClaim] = []
 
     def workers(most: int) -> Executor:
         pools.append(ThreadPoolExecutor(most))
@@ -145,9 +147,10 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
             gaps=parts.gaps,
             window_voter=parts.window_voter,
             runtime=runtime,
+            on_signed=signed.append,
         )
         pools.append(ThreadPoolExecutor(64))
-        yield Operator(world, wire, attester, pools[-1], pools)
+        yield Operator(world, wire, attester, pools[-1], pools, signed)
         wire.released.set()
         for pool in pools:
             pool.shutdown(wait=True)
@@ -224,3 +227,4 @@ def test_few_threads_wait_for_a_node_that_hangs(operator: Operator) -> None:
     assert set(outcomes) <= {"signed", "busy"}
     assert operator.insist(claim) == "signed"
     assert operator.wire.begun == 1
+    assert operator.signed == [claim]  # once, for all requests

@@ -20,7 +20,8 @@ _REFUSED_IPV4: Final = tuple(
         "10.0.0.0/8",  # private
         "100.64.0.0/10",  # shared by the customers of a provider
         "127.0.0.0/8",  # loopback
-        "169.254.0.0/16",  # link-local
+        "168.63.129.16/32",  # not registered: Azure answers virtual machines there
+        "169.254.0.0/16",  # link-local, with the metadata services of other clouds
         "172.16.0.0/12",  # private
         "192.0.0.0/24",  # protocol assignments
         "192.0.2.0/24",  # documentation

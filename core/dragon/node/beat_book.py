@@ -26,6 +26,7 @@ from dragon.protocol.target_checks import HeartbeatCheck
 
 TICK_SECONDS: Final = 1.0  # between two looks at the committee and at the clock
 MAX_TICK_SECONDS: Final = 5.0  # a longer pause: this process was suspended, and missed beats
+MAX_CLOCK_STEP_SECONDS: Final = 5.0  # a larger one: the clock was wrong, and refused beats
 MIN_GAP_SECONDS: Final = 0.25  # between two beats of a target; further ones are refused
 
 
@@ -105,6 +106,7 @@ class BeatBook:
         self._committee: Committee | None = None  # that `_targets` are of
         self._targets: dict[str, _Target] = {}
         self._ticked = monotonic()
+        self._clock_offset = wall() - self._ticked  # seconds
         self.counter = Counter(
             "datadragon_beats",
             "Beats of targets that were received: new, known, or the name of the refusal.",
@@ -219,11 +221,17 @@ class BeatBook:
             self.tick()
 
     def tick(self) -> None:
-        """Begin anew to wait for beats if this process was suspended: nobody could deliver any."""
+        """Begin anew to wait for beats if this process may have missed some.
+
+        While it was suspended, nobody could deliver any. While its clock was wrong, it refused
+        them; that is known when the clock is set.
+        """
         with self._lock:
             self._update()
-            now = self._monotonic()
-            if now - self._ticked > MAX_TICK_SECONDS:
+            now, before = self._monotonic(), self._clock_offset
+            self._clock_offset = self._wall() - now
+            was_set = abs(self._clock_offset - before) > MAX_CLOCK_STEP_SECONDS
+            if was_set or now - self._ticked > MAX_TICK_SECONDS:
                 for target in self._targets.values():
                     target.since = now
             self._ticked = now

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
 
 from dragon.errors import PeerError
 from dragon.net.http_client import HttpResponse
@@ -60,14 +63,12 @@ def _target_of(url: str, location: str) -> str:
 
 def refuse_redirect(check: HttpCheck, url: str) -> Judgement | None:
     """Return a judgement if a redirect to that URL may not be followed."""
+    # As the client that connects reads it: other parsers find another host behind a backslash.
     try:
-        parts = urlsplit(url)
-        host, scheme = parts.hostname or "", parts.scheme
-        _ = parts.port  # raises for a port that is no number
-    except ValueError:
-        host = scheme = ""
-    listed = {each.strip("[]") for each in check.redirect_hosts}
-    if scheme in {"http", "https"} and host in listed:
+        parts = parse_url(url)
+    except LocationParseError:  # for example a port that is no number
+        return Judgement.down(REDIRECT_HOST, excerpt(url))
+    if parts.scheme in {"http", "https"} and parts.host in check.redirect_hosts and not parts.auth:
         return None
     return Judgement.down(REDIRECT_HOST, excerpt(url))
 

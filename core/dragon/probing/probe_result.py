@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Self
 
-from dragon.net.http_client import PRIVATE_ADDRESS
 from dragon.node.beat_book import NewestBeat
 from dragon.probing.beats import NOT_HEARD_YET
 from dragon.probing.judgement import Judgement
@@ -14,7 +13,7 @@ from dragon.protocol.claims.status import Status
 NOT_LISTED: Final = "not_listed"  # why a node is not probed: no committee lists it any more
 LOOKING: Final = "looking"  # the first look at a slow target has not ended yet
 # Results that say nothing about the node. A service abstains from it.
-NO_EVIDENCE: Final = frozenset({PRIVATE_ADDRESS, NOT_HEARD_YET, LOOKING})
+NO_EVIDENCE: Final = frozenset({NOT_HEARD_YET, LOOKING})
 
 
 @dataclass(frozen=True, slots=True)

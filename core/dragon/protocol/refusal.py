@@ -18,7 +18,7 @@ class RefusalReason(enum.StrEnum):
     BLIND = "blind"
     # The node's name cannot be resolved, and the operator's own resolver may be at fault.
     DNS = "dns"
-    # The target has private addresses, which the committee file does not allow.
+    # The target has only private addresses, and the operator's own resolver may be at fault.
     PRIVATE_ADDRESS = "private_address"
     # Too few of the operator's own looks in a row at the target support the claim yet.
     TOO_FEW_LOOKS = "too_few_looks"

@@ -86,7 +86,7 @@ def _add_attestations(routes: Routes, components: Components, attested: Counter)
         attested.labels("signed").inc()
         components.heard_rounds.note_claim(claim)
         if isinstance(claim, StatusClaim):
-            components.evidence.note_signature(claim)
+            components.evidence.note_repetition(claim)
         return jsonify(
             operator=components.myself,
             committee=to_hex(signed.committee_id),

@@ -253,16 +253,16 @@ def test_try_says_what_an_operator_would_judge(
     assert text[1].rstrip().endswith(": fine")
 
 
-@pytest.mark.parametrize("reason", ["private_address", "dns"])
+@pytest.mark.parametrize(("reason", "status"), [("private_address", "down"), ("dns", "unknown")])
 def test_try_judges_nothing_where_an_operator_would_abstain(
-    dragon: Run, home: Home, network: ScriptedNetwork, reason: str
+    dragon: Run, home: Home, network: ScriptedNetwork, reason: str, status: str
 ) -> None:
     network.answers = {"http://site.example": Unreachable("no answer", reason=reason)}
 
     code, out, _ = dragon("target", "try", "http://site.example", "--home", home.path)
 
     assert code == 1
-    assert f"unknown: {reason} after " in out
+    assert f"{status}: {reason} after " in out
 
 
 def test_try_shows_when_a_certificate_ends(

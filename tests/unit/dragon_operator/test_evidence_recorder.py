@@ -122,6 +122,18 @@ def test_what_is_noted_is_sealed_once_and_verifies(bench: Bench) -> None:
     assert (bench.recorder.stored, bench.recorder.lost, bench.recorder.pending) == (4, 0, 0)
 
 
+def test_a_signature_that_came_late_is_noted(bench: Bench) -> None:
+    """The own probe lasted beyond the round's signing span. Only repetitions are left out then."""
+    bench.recorder.note_refusal(bench.claim(), "sees_up", "")
+    bench.now += 3 * ROUNDS.seconds
+    bench.recorder.note_repetition(bench.claim(9))
+    bench.recorder.note_signature(bench.claim())
+    bench.recorder.note_repetition(bench.claim())
+    bench.recorder.step()
+
+    assert bench.told() == ["sees_up", "attested"]
+
+
 def test_nothing_new_makes_no_seal(bench: Bench) -> None:
     bench.see(Status.UP)
     bench.recorder.step()

@@ -52,10 +52,12 @@ class Service:
         self.wall += seconds
         self.monotonic += seconds
 
-    def beat(self, offset: float = 0.0, *, key: bls.SecretKey | None = None) -> SignedBeat:
+    def beat(
+        self, offset: float = 0.0, *, key: bls.SecretKey | None = None, of: str = NODE
+    ) -> SignedBeat:
         """A beat that states a time `offset` seconds from now."""
-        beat = Beat(NODE, round(1000 * (self.wall + offset)))
-        return SignedBeat.sign(beat, key or secret(NODE), self.committee.network_id)
+        beat = Beat(of, round(1000 * (self.wall + offset)))
+        return SignedBeat.sign(beat, key or secret(of), self.committee.network_id)
 
     def send(self, signed: SignedBeat, sender: Client = HOME, passed_on_by: str = "") -> Taken:
         return self.book.take(signed, sender, passed_on_by)
@@ -261,6 +263,24 @@ def test_a_flood_of_forged_beats_does_not_keep_out_operators(service: Service) -
     assert service.send(service.beat(), elsewhere, "operator_2").is_new
 
 
+@pytest.mark.parametrize("relayed", [False, True])  # beats of the other target, by the operator
+def test_the_owner_of_another_target_does_not_keep_out_an_operator(
+    service: Service, relayed: bool
+) -> None:
+    """It sends genuine beats from its own addresses, and says that the operator passed them on."""
+    elsewhere = Client("198.51.100.99", is_member=False)
+    service.send(service.beat(), elsewhere, "operator_2")
+    if relayed:
+        service.send(service.beat(of=OTHER), elsewhere, "operator_2")
+    for number in range(10):
+        service.sleep(1)
+        own = Client(f"203.0.113.{number}", is_member=False)
+        service.send(service.beat(of=OTHER), own, "operator_2")
+    flood(service, 250)
+
+    assert service.send(service.beat(), elsewhere, "operator_2").is_new
+
+
 def test_a_new_address_of_a_machine_is_limited_until_its_first_genuine_beat(
     service: Service,
 ) -> None:
@@ -298,6 +318,32 @@ def test_a_process_that_was_suspended_begins_to_listen_anew(service: Service) ->
     service.book.tick()
 
     assert service.newest.listening_seconds == 0
+
+
+@pytest.mark.parametrize("step", [-60.0, 60.0])
+def test_a_clock_that_is_set_begins_to_listen_anew(service: Service, step: float) -> None:
+    """While it was wrong, it refused the beats of all machines with a right clock."""
+    service.send(service.beat())
+    service.wall += step
+    service.book.tick()
+    for _ in range(60):
+        service.sleep(1)
+        service.book.tick()
+        with pytest.raises((errors.BeatTooOld, errors.BeatTooEarly)):
+            service.send(service.beat(-step))
+    service.wall -= step
+    service.book.tick()
+
+    assert service.newest.listening_seconds == 0
+
+
+def test_a_clock_that_is_corrected_slowly_changes_nothing(service: Service) -> None:
+    for _ in range(30):
+        service.sleep(1)
+        service.wall += 0.4
+        service.book.tick()
+
+    assert service.newest.listening_seconds == 30
 
 
 def test_a_target_that_a_handover_adds_is_listened_for_from_then(service: Service) -> None:

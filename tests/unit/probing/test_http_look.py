@@ -84,6 +84,9 @@ def test_a_redirect_to_a_listed_host_is_followed() -> None:
         "https://www.site.example@other.example/",
         "https://www.site.example:port/",
         "http://[::1",
+        "https://other.example\\@www.site.example/",  # one parser's user, another one's path
+        "//other.example\\@www.site.example/",
+        "https://name:password@www.site.example/",  # operators send no credentials
     ],
 )
 def test_a_redirect_to_a_host_that_is_not_listed_is_not_followed(location: str) -> None:

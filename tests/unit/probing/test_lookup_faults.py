@@ -194,10 +194,31 @@ def test_a_node_that_was_not_looked_at_proves_nothing(reason: str) -> None:
     assert at_fault(committee(*PUBLIC), "site_1", **gone, site_3=reason)
 
 
-def test_a_private_address_shows_that_a_name_was_resolved() -> None:
-    gone = dict.fromkeys(("site_1", "site_2"), "no_such_name")
+def test_a_target_that_alone_has_a_private_address_is_down() -> None:
+    """Otherwise its owner could hide an outage by a change of the name's address."""
+    assert not at_fault(committee(PUBLIC[0]), "site_1", site_1="private_address")
+    both = {"site_1": "private_address", "site_2": "private_address"}
+    assert not at_fault(committee(*PUBLIC), "site_1", **both)
+    assert not at_fault(committee(*PUBLIC), "site_1", down("site_2", "site_3"), **both)
 
-    assert not at_fault(committee(*PUBLIC), "site_1", **gone, site_3="private_address")
+
+@pytest.mark.parametrize("reason", ["private_address", "no_such_name"])
+def test_a_resolver_that_answers_all_names_with_private_addresses_is_at_fault(reason: str) -> None:
+    """As in a network whose users have to sign in first."""
+    everywhere = dict.fromkeys(("site_2", "site_3"), "private_address")
+
+    assert at_fault(committee(*PUBLIC), "site_1", site_1=reason, **everywhere)
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.5/", "tcp://[::1]:80", "http://localhost:80/"])
+def test_no_resolver_is_at_fault_for_a_private_address_in_the_file(url: str) -> None:
+    inside, other = Target("inside", url), Target("other", "http://10.0.0.6/")
+    private = dict.fromkeys(("inside", "other"), "private_address")
+
+    assert not at_fault(committee(inside, other), "inside", **private)
+    assert (
+        control_names(committee(inside, other), "inside", failed("inside", "private_address")) == []
+    )
 
 
 def failed(node_id: str, reason: str = "no_such_name") -> ProbeResult:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from dragon.protocol.claims.base import utc
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.evidence.record import AnswerRecord, LookRecord
+from dragon.protocol.evidence.record import AnswerRecord, LookRecord, Record
 from dragon.protocol.evidence.verification import VerifiedEvidence, VerifiedRecords
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import SPAN_MARGIN_SECONDS
@@ -109,7 +109,7 @@ def _against_certificate(
     if any(each.is_attested and _is_about(each, claim) for each in answers):
         return
     until = end + 1000 * committee.rounds.seconds
-    if any(_denies(part, claim, until) for part in parts):
+    if any(_denies(part, claim, begin, until) for part in parts):
         what = f"has signed {claim.status}, and its records say that it refused to"
         yield Found(Contradiction.DENIED, operator, f"{operator} {what}")
 
@@ -129,11 +129,23 @@ def _says_the_other_throughout(
         for each in looks
         if each.status is claim.status and each.first_ms <= end_ms and each.last_ms >= begin_ms
     ]
-    return not supports and any(
-        each.first_ms <= begin_ms and each.last_ms >= end_ms
-        for each in looks
-        if each.status is not claim.status
-    )
+    return not supports and any(_covers(part, claim, begin_ms, end_ms) for part in parts)
+
+
+def _covers(part: VerifiedRecords, claim: StatusClaim, begin_ms: int, end_ms: int) -> bool:
+    """Whether a run of looks contradicts the claim all the time, and its chain goes on after that.
+
+    Otherwise the collector may have left out what shows that the clock was set back.
+    """
+    covering = set()
+    for each in part.records:
+        record = each.record
+        if each.chain in covering and record.first_ms > end_ms:
+            return True
+        is_other = isinstance(record, LookRecord) and record.status is not claim.status
+        if is_other and record.first_ms <= begin_ms and record.last_ms >= end_ms:
+            covering.add(each.chain)
+    return False
 
 
 def _goes_back(looks: Sequence[LookRecord]) -> bool:
@@ -142,20 +154,28 @@ def _goes_back(looks: Sequence[LookRecord]) -> bool:
     return any(other.last_ms + margin_ms < one.last_ms for one, other in pairwise(looks))
 
 
-def _denies(part: VerifiedRecords, claim: StatusClaim, until_ms: int) -> bool:
-    """Whether the operator refused the claim by its own probe, and recorded no signature after.
+def _denies(part: VerifiedRecords, claim: StatusClaim, begin_ms: int, until_ms: int) -> bool:
+    """Whether the operator refused the claim by its own probe, and recorded no signature.
 
-    A record of the same chain later than `until_ms` shows that it went on recording: within a
-    chain, no record is lost.
+    Within a chain, no record is lost or left out. So the signature would be here if the chain has
+    a record that was sealed before `begin_ms`, when nobody could sign the claim yet, and one of a
+    time after `until_ms`. Without the former, the collector may have left the signature out: a
+    run of refusals is recorded when it ends, perhaps long after the signature.
     """
-    refused = {
-        each.chain
-        for each in part.records
-        if isinstance(each.record, AnswerRecord)
-        and each.record.answer in _BY_PROBE
-        and _is_about(each.record, claim)
-    }
+    whole, refused = set(), set()
+    for each in part.records:
+        if part.seals[each.place].seal.time_ms <= begin_ms:
+            whole.add(each.chain)
+        if each.chain in whole and _is_refusal(each.record, claim):
+            refused.add(each.chain)
     return any(each.chain in refused and each.record.first_ms > until_ms for each in part.records)
+
+
+def _is_refusal(record: Record, claim: StatusClaim) -> bool:
+    """Whether the operator refused the claim by its own probe."""
+    return (
+        isinstance(record, AnswerRecord) and record.answer in _BY_PROBE and _is_about(record, claim)
+    )
 
 
 def _is_about(answer: AnswerRecord, claim: StatusClaim) -> bool:

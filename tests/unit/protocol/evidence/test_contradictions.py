@@ -9,7 +9,7 @@ import pytest
 from committees import make_members, secret
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.evidence.contradictions import contradictions
-from dragon.protocol.evidence.file import Collected, Evidence, Outcome
+from dragon.protocol.evidence.file import Collected, Evidence, OperatorRecords, Outcome
 from dragon.protocol.evidence.verification import VerifiedEvidence, verify
 from epochs import Network
 from evidence import NODE, Writer, answer, look, proven
@@ -21,15 +21,19 @@ BEGIN, LATER = CLAIM.timestamp, CLAIM.timestamp + 60
 SIGNERS = ("operator_1", "operator_2", "operator_3")
 
 
-def file(writer: Writer, claim: StatusClaim | None = CLAIM) -> VerifiedEvidence:
+def file(records: OperatorRecords, claim: StatusClaim | None = CLAIM) -> VerifiedEvidence:
     event = proven(MEMBERS, claim, SIGNERS) if claim else None
-    collected = Collected(Outcome.RECORDS, writer.found())
+    collected = Collected(Outcome.RECORDS, records)
     made = Evidence(NODE, BEGIN - 60, LATER, LATER, event, (collected,))
     return verify(made, MEMBERS.committee)
 
 
 def found(*writers: Writer, claim: StatusClaim | None = CLAIM) -> list[tuple[str, str]]:
-    listed = contradictions([file(writer, claim) for writer in writers])
+    return accused(*(each.found() for each in writers), claim=claim)
+
+
+def accused(*records: OperatorRecords, claim: StatusClaim | None = CLAIM) -> list[tuple[str, str]]:
+    listed = contradictions([file(each, claim) for each in records])
     assert all(each.operator in each.detail for each in listed)
     return [(str(each.kind), each.operator) for each in listed]
 
@@ -111,6 +115,7 @@ def test_signing_up_and_down_in_one_round() -> None:
 )
 def test_signing_what_the_own_looks_contradict_throughout(last: float, is_found: bool) -> None:
     made = writer().seal(look(Status.UP, BEGIN - 7, last), answer(CLAIM, "attested"))
+    made.seal(look(Status.DOWN, LATER))
 
     assert found(made) == ([("unseen", "operator_1")] if is_found else [])
 
@@ -119,12 +124,15 @@ def test_a_clock_that_was_set_back_accuses_nobody() -> None:
     """The first looks have times of the future, in which the operator signs later."""
     made = writer().seal(look(Status.UP, BEGIN - 60, BEGIN + 60))
     made.seal(look(Status.DOWN, BEGIN), answer(CLAIM, "attested"), look(Status.UP, LATER))
+    whole = made.found()
 
-    assert found(made) == []
+    for last in range(1, len(whole.records) + 1):  # the collector may leave out the rest
+        assert accused(replace(whole, records=whole.records[:last])) == []
 
 
 def test_a_signature_that_the_records_deny() -> None:
-    made = writer().seal(look(Status.UP, BEGIN), answer(CLAIM, "sees_up"))
+    made = writer().seal(look(Status.UP, BEGIN - 60, BEGIN - 30))
+    made.seal(look(Status.UP, BEGIN), answer(CLAIM, "sees_up"))
     made.seal(look(Status.DOWN, LATER))
 
     assert found(made) == [("denied", "operator_1")]
@@ -133,6 +141,27 @@ def test_a_signature_that_the_records_deny() -> None:
 def test_a_signature_that_a_crash_may_have_lost_is_no_contradiction() -> None:
     """The chain ends with the refusal, and the record of the signature may be lost."""
     made = writer().seal(answer(CLAIM, "sees_up")).restart(b"\x02" * 16)
+
+    assert found(made.seal(look(Status.DOWN, LATER))) == []
+
+
+def test_a_refusal_without_what_was_recorded_before_is_no_contradiction() -> None:
+    """The run of refusals is recorded when it ends. Somebody left out the signature before it."""
+    made = honest().seal(
+        answer(CLAIM, "sees_up", BEGIN - 4, count=2, timestamp=BEGIN - ROUNDS.seconds),
+        look(Status.DOWN, LATER + 60),
+        time_ms=1000 * (LATER + 60),
+    )
+    whole = made.found()
+
+    assert found(made) == []
+    for first in range(len(whole.records)):
+        assert accused(replace(whole, records=whole.records[first:])) == []
+
+
+def test_a_refusal_of_a_chain_that_begins_in_the_round_is_no_contradiction() -> None:
+    """The signature may be in the chain before, which was lost."""
+    made = writer().seal(answer(CLAIM, "sees_up"), time_ms=1000 * (BEGIN + 2))
 
     assert found(made.seal(look(Status.DOWN, LATER))) == []
 

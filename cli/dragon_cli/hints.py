@@ -11,6 +11,9 @@ from dragon_cli import errors as cli_errors
 
 E = TypeVar("E", bound=DragonError)
 
+CHANGED_EVIDENCE: Final = "Collect it again with `dragon evidence`: the file was changed."
+RULE_HINT: Final = "See docs/agreements.md: it describes every member of a rule."
+
 HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.SettingsError: "`--help` lists a command's options, docs/operating.md the settings.",
     cli_errors.MissingExtra: "`pip install 'datadragon[prover]'` adds numba and numpy.",
@@ -58,6 +61,9 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "Request a period after the network's first round, or a shorter one if there are too many."
     ),
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
+    errors.UnknownSigner: (
+        "The file was altered, or your committee file is not the newest: `dragon committee update`."
+    ),
     errors.WrongCommittee: (
         "`dragon committee update` learns newer committees; or use the file of the right network."
     ),
@@ -68,6 +74,10 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "The first checkpoint of a new committee takes a few rounds: get the lineage again."
     ),
     errors.LineageError: "`dragon committee update` writes the whole lineage, `lineage.json`.",
+    errors.UnknownOwner: (
+        "Give `dragon committee assemble` the member file of `dragon key new ID --owner`."
+    ),
+    errors.AppliedAlready: "There is nothing left to do.",
     errors.InvalidCommittee: "Get the file again from its author; it is never edited by hand.",
     errors.BrokenSuccession: (
         "Have it assembled again: `dragon committee assemble --after` with the newest lineage."
@@ -76,8 +86,8 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.RecycledKey: "`dragon key new` makes another key.",
     errors.OversizedEvent: "Fewer or shorter ids, or a change in several steps, make it smaller.",
     errors.NotJson: "Check that the file was saved completely.",
-    errors.EvidenceError: "Collect it again with `dragon evidence`: the file was changed.",
-    errors.InvalidRule: "See docs/agreements.md: it describes every member of a rule.",
+    errors.EvidenceError: CHANGED_EVIDENCE,
+    errors.InvalidRule: RULE_HINT,
     errors.PayoutTooSmall: "Raise `--payout`, or lower the amounts of the rule.",
     errors.ReportAltered: "Use none of its figures; get the report again from its author.",
     errors.InvalidProof: "Get the event and the root from another operator, and compare.",

@@ -18,6 +18,7 @@ from dragon_cli.hints import with_hint
 from dragon_cli.target_options import Entry, decode, heartbeat_members
 
 FORM_HINT: Final = "deploy/targets.example.toml is an example with comments."
+CHECKS_HINT: Final = "docs/targets.md describes the members of each check."
 MEMBER_FILE: Final = "member_file"  # in a heartbeat check, in place of the key
 
 
@@ -42,7 +43,7 @@ def _decode(entry: Entry, round_seconds: int) -> Target:
         return decode(entry, round_seconds)
     except DragonError as error:
         error.args = (f"target {entry.get('id')}: {error}",)
-        raise
+        raise with_hint(error, CHECKS_HINT) from None
 
 
 def read_targets(path: Path) -> list[Entry]:
@@ -80,6 +81,8 @@ def _parse(path: Path, raw: bytes) -> Json:
 def _entry(value: Json, path: Path) -> Entry:
     if not isinstance(value, dict):
         raise InvalidEncoding("a target must be a table")
+    if isinstance(url := value.get("url"), str):
+        value = {**value, "url": url.rstrip("/")}  # as the commands take a URL
     check = value.get("check")
     if not isinstance(check, dict) or MEMBER_FILE not in check:
         return value

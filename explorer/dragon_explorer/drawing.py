@@ -98,7 +98,7 @@ def bar_days(letters: str) -> str:
 
 
 def spark(values: Sequence[int | None]) -> tuple[str, str]:
-    """Return the line of response times, and the marks of rounds without an answer."""
+    """Return the line of response times, and the marks of rounds in which it was seen down."""
     most = max((each for each in values if each is not None), default=0) or 1
     line, marks, drawing = "", "", False
     for place, value in enumerate(values):
@@ -123,7 +123,7 @@ def round_paths(row: ObserverRounds) -> list[tuple[str, str]]:
 
 
 def round_faults(row: ObserverRounds) -> list[tuple[int, str, str]]:
-    """Return the place, letter and name of the fault of each round without an answer."""
+    """Return the place, letter and name of the fault of each round in which it was seen down."""
     middle = (ROUND_WIDTH - 1) / 2
     return [
         (round(place * ROUND_WIDTH + middle), fault_letter(outcome), outcome)
@@ -135,7 +135,7 @@ def round_faults(row: ObserverRounds) -> list[tuple[int, str, str]]:
 def rounds_text(row: ObserverRounds) -> str:
     """Return the text alternative of an observer's rounds."""
     states = list(_states(row))
-    names = (("u", "answered"), ("d", "without an answer"), ("q", "not heard"))
+    names = (("u", "answered"), ("d", "seen down"), ("q", "not heard"))
     counts = [f"{states.count(state)} {name}" for state, name in names if state in states]
     return f"{row.observer}, {len(states)} rounds: {', '.join(counts)}"
 

@@ -241,6 +241,7 @@ def test_a_node_says_what_counts_as_up(world: ExplorerWorld) -> None:
     assert found["looks"] in page
     assert "target_3 is up if a TLS handshake ends within 1 s" in page
     assert "nobody can announce maintenance" in page
+    assert "This target has no owner, so nobody can announce it." in page
     assert "Its owner owner_1 may announce maintenance" in get(world, "/nodes/target_1").text
     assert api(world, "nodes/operator_1")["check"] is None
 
@@ -270,7 +271,7 @@ def test_the_last_rounds_of_each_observer_have_their_reasons(world: ExplorerWorl
         assert each["latencies_ms"][-1] is None
         assert (each["runs"][0]["outcome"], each["runs"][0]["rounds"]) == ("timeout", failed)
     page = get(world, "/nodes/operator_4").text
-    assert 'aria-label="operator_1, 23 rounds: 19 answered, 4 without an answer"' in page
+    assert 'aria-label="operator_1, 23 rounds: 19 answered, 4 seen down"' in page
     seen = rows(api(world, "nodes/target_1")["recent"]["observers"], "observer")
     assert set(seen["operator_1"]["outcomes"]) == {"answered", "unreachable"}
     assert seen["aggregator_0"]["outcomes"].count("unreachable") == 3
@@ -374,7 +375,7 @@ def test_the_public_page_has_groups_and_notes(world: ExplorerWorld) -> None:
     ]
     assert answer.text.count(">Shop</h3>") == 1
     assert "&lt;b&gt;two&lt;/b&gt;" in answer.text
-    assert "Announcements are not certified." in answer.text
+    assert "Announcements are not certified; announced maintenance is." in answer.text
 
 
 # Pages

@@ -129,10 +129,10 @@ def too_late(committee: Committee, window: Window, now: int) -> errors.TooLate:
     """Return the refusal of a window that begins too soon, with the earliest possible begin."""
     notice = committee.maintenance_notice
     first = earliest(committee, now)
-    asked = f"{duration(notice)} of notice" if notice else "that it is announced before it begins"
+    asked = f", and the committee asks for {duration(notice)} of notice" if notice else ""
     message = (
-        f"The window begins at {moment(window.begin)}, and the committee asks for {asked}: at "
-        f"present {moment(first)} is the earliest begin."
+        f"The window begins at {moment(window.begin)}{asked}: at present {moment(first)} is the "
+        "earliest begin."
     )
     return with_hint(
         errors.TooLate(message, first=first, notice=notice),

@@ -11,7 +11,7 @@ from dragon.agreements.report import CertifiedReport, Terms
 from dragon.agreements.rule import Rule
 from dragon.agreements.rule_file import MAX_RULE_BYTES, decode_rule
 from dragon.encoding import parse
-from dragon.errors import DragonError, UnknownValue
+from dragon.errors import DragonError, InvalidEncoding, UnknownValue
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
 from dragon.protocol.period import MAX_PERIOD_FILE_BYTES, PeriodReport
@@ -20,6 +20,7 @@ from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.periods import certified_period
+from dragon_cli.hints import RULE_HINT, with_hint
 from dragon_cli.report.certified import Verified, as_csv, document, table
 from dragon_cli.report.certified_html import as_html
 from dragon_cli.report.forms import Forms
@@ -47,6 +48,8 @@ def load_rule(path: Path) -> Rule:
     except DragonError as error:
         if str(path) not in str(error):
             error.args = (f"{path}: {error}",)
+        if isinstance(error, InvalidEncoding):
+            raise with_hint(error, RULE_HINT) from None
         raise
 
 

@@ -142,6 +142,8 @@ def _unreadable(setting: str, path: Path, error: OSError) -> SettingsError:
     return SettingsError(f"{setting}: {path} cannot be read: {error.strerror}", setting=setting)
 
 
+UNTRUSTED: Final = "its certificate is not trusted"
+NO_TLS: Final = "it does not support TLS 1.2 or later"
 _CERTIFICATE: Final = {
     9: "its certificate is not valid yet",  # X509_V_ERR_CERT_NOT_YET_VALID
     10: "its certificate has expired",  # X509_V_ERR_CERT_HAS_EXPIRED
@@ -160,8 +162,8 @@ def tls_failure_reason(error: BaseException) -> str | None:
     """Say what was wrong with a peer's certificate or TLS; None if the error has another cause."""
     match find_cause(error, ssl.SSLError):
         case ssl.SSLCertVerificationError() as refused:
-            return _CERTIFICATE.get(refused.verify_code, "its certificate is not trusted")
+            return _CERTIFICATE.get(refused.verify_code, UNTRUSTED)
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | None:
             return None  # the peer closed the connection
         case _:
-            return "it does not support TLS 1.2 or later"
+            return NO_TLS

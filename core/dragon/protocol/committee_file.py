@@ -326,7 +326,7 @@ def check_url(members: Members) -> str:
     if match is None or int(match["port"] or 1) > MAX_PORT:
         message = (
             "a URL must be http://host:port or https://host:port in lower case, optionally with a "
-            f"plain path, not {url[:64]!a}"
+            f"plain path and no slash at the end, not {url[:64]!a}"
         )
         raise errors.UnknownValue(message, member="url", value=ascii(url[:64]))
     return url

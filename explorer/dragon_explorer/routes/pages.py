@@ -36,7 +36,7 @@ from dragon_explorer.views.alerts import alerts
 from dragon_explorer.views.committee import committee
 from dragon_explorer.views.epochs import epoch_page, epochs_page
 from dragon_explorer.views.fleet import fleet
-from dragon_explorer.views.incidents import incident, incidents
+from dragon_explorer.views.incidents import incident, incidents, trust_file
 from dragon_explorer.views.log import entry, log_page
 from dragon_explorer.views.node import node
 from dragon_explorer.views.public import public
@@ -190,6 +190,7 @@ def _page(components: Components, name: str, view: View) -> Response:
             page=name,
             now=now,
             committee_name=committee_name,
+            trust=trust_file(components.sources),
             is_public=name == PUBLIC,
         )
 

@@ -35,7 +35,7 @@ class ChartLine:
     observer: str
     mean_ms: tuple[int | None, ...]
     most_ms: tuple[int | None, ...]
-    failed: tuple[int, ...]  # probes without an answer
+    failed: tuple[int, ...]  # probes that did not see it up
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class LateRow:
 
 @dataclass(frozen=True, slots=True)
 class ProbeRow:
-    """A probe that was not answered."""
+    """A probe that did not see the node up."""
 
     node_id: str
     seen: str  # "down", or "unknown" if it says nothing about the node

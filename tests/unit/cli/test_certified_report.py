@@ -273,6 +273,18 @@ def test_a_faulty_rule_is_refused_with_its_path(dragon: Run) -> None:
     assert "hint: See docs/agreements.md: it describes every member of a rule." in err
 
 
+def test_a_rule_that_lacks_a_member_is_refused_with_the_page_that_describes_it(
+    dragon: Run,
+) -> None:
+    Path("rule.toml").write_text("decimals = 6")
+
+    code, _, err = certified(dragon, *PAYING)
+
+    assert code == 1
+    assert "refused: missing_member: rule.toml: " in err
+    assert "hint: See docs/agreements.md: it describes every member of a rule." in err
+
+
 def test_a_payout_that_does_not_cover_the_amounts_is_refused(dragon: Run) -> None:
     text = re.sub(rb"weight = \d", b"amount = 250.5", RULE)
     Path("rule.toml").write_bytes(text)

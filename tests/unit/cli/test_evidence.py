@@ -224,7 +224,9 @@ def test_evidence_without_a_certified_change(fleet: World, dragon: Dragon, tmp_p
     }
 
 
-def test_tampering_is_refused_by_name(fleet: World, dragon: Dragon, tmp_path: Path) -> None:
+def test_tampering_is_refused_by_name(
+    fleet: World, dragon: Dragon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fleet.stop(TARGET)
     fleet.run(2)
     fleet.resume(TARGET)
@@ -252,6 +254,14 @@ def test_tampering_is_refused_by_name(fleet: World, dragon: Dragon, tmp_path: Pa
     assert refused(lambda d: d.update(node_id="operator_1")) == "foreign_record"
     assert refused(lambda d: d["event"]["event"]["signers"].pop()) == "quorum_not_met"
     assert refused(lambda d: d["operators"].append(first)) == "duplicate_signer"
+    changed = tmp_path / "changed.json"
+    whole["operators"][0]["records"][0]["record"].update(count=9)
+    changed.write_text(json.dumps(whole))
+    with pytest.raises(SystemExit):
+        main(["verify", "evidence", str(changed), *map(str, committee)])
+    said = capsys.readouterr().err
+    assert "operator_1: seal 0 does not sign record 0 as it is here" in said
+    assert "hint: Collect it again with `dragon evidence`" in said
     other = make_members(4, targets=1, name="another").committee
     (tmp_path / "other.json").write_text(json.dumps(other.to_json()))
     wrong = dragon("verify", "evidence", file, "--committee", tmp_path / "other.json", code=1)

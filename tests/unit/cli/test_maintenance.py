@@ -143,6 +143,19 @@ def test_the_owner_of_a_target_announces_in_its_own_time_zone(world: World, drag
     assert announced(world, "target_1") == [(at, told["to"])]
 
 
+def test_the_next_recurring_window_is_named_if_it_is_not_announced_yet(
+    world: World, dragon: Run
+) -> None:
+    rare = ("--repeat", "0 3 1 1 *", "--for", "1h", "--ahead", "1h", "--once")
+
+    code, out, _ = dragon("maintenance", "add", "operator_1", *rare)
+
+    assert code == 0
+    assert "-01-01 03:00:00 UTC; it is announced 1 h ahead.\n" in out
+    assert "0 windows announced now, 0 known already." in out
+    assert posts(world) == 0
+
+
 def test_a_window_that_begins_too_soon_is_refused_with_the_earliest_begin(
     world: World, dragon: Run
 ) -> None:

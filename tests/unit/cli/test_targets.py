@@ -12,6 +12,7 @@ import pytest
 
 from committees import make_members, secret
 from dragon.errors import Unreachable
+from dragon.net import tls
 from dragon.net.http_client import HttpResponse
 from dragon.net.runtime import Runtime
 from dragon.protocol.committee import Committee, Target
@@ -278,6 +279,29 @@ def test_try_shows_when_a_certificate_ends(
     assert "certificate: ends at 2096-10-02 07:06:40 UTC, in " in shown
 
 
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        (
+            tls.UNTRUSTED,
+            "hint: Operators trust the CAs of their system, and those of DRAGON_TLS_CA.",
+        ),
+        (tls.NO_TLS, "hint: `--tcp HOST:PORT` checks a port that does not speak TLS."),
+        ("its certificate has expired", ""),
+    ],
+)
+def test_try_gives_advice_that_fits_the_fault_of_a_tls_target(
+    dragon: Run, home: Home, network: ScriptedNetwork, fault: str, advice: str
+) -> None:
+    network.answers = {"mail.example:465": Unreachable(f"no answer: {fault}", reason="tls")}
+
+    code, out, _ = dragon("target", "try", "--tls", "mail.example:465", "--home", home.path)
+
+    assert code == 1
+    assert fault in out
+    assert out.partition("hint: ")[2] == advice.removeprefix("hint: ") + "\n" * bool(advice)
+
+
 def test_try_needs_no_fleet(dragon: Run, network: ScriptedNetwork, tmp_path: Path) -> None:
     network.answers = {"http://site.example": HttpResponse(204, b"")}
 
@@ -352,6 +376,15 @@ def test_json_and_options_make_the_same_committee_as_toml(dragon: Run, folder: P
     assert assembled(dragon, folder).maintenance_notice == 3600
 
 
+def test_a_file_may_have_urls_with_a_slash_at_the_end(dragon: Run, folder: Path) -> None:
+    """As the commands take them."""
+    (folder / "t.toml").write_text('[[targets]]\nid = "a"\nurl = "http://a.example/"\n')
+
+    made = assembled(dragon, folder, "--targets", "t.toml")
+
+    assert made.targets == (Target("a", "http://a.example"),)
+
+
 def test_defaults_of_a_check_follow_from_the_length_of_the_rounds(
     dragon: Run, folder: Path
 ) -> None:
@@ -395,6 +428,7 @@ def test_other_files_of_targets_are_refused(
 
     assert (code, out) in ((1, ""), (2, ""))
     assert words in err
+    assert "`dragon target add --help`" not in err
     assert not (folder / "made.json").exists()
 
 
@@ -408,6 +442,7 @@ def test_one_target_in_two_places_and_an_unknown_owner_are_refused(
 
     assert "refused: listed_twice: the target mail is listed 2 times" in twice[2]
     assert "refused: unknown_owner: the owner of shop must be a listed operator" in nobody[2]
+    assert "hint: Give `dragon committee assemble` the member file of" in nobody[2]
     assert not (folder / "made.json").exists()
 
 

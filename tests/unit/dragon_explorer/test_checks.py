@@ -214,7 +214,7 @@ def test_an_aggregators_look_has_its_detail_among_the_rounds(fleet: PaperFleet) 
     page = client.get("/rounds").text
 
     assert "&lt;html&gt;Sorry" in page
-    assert "target_1 did not answer" in page
+    assert "target_1 seen down (text missing)" in page
     assert [each["seen"] for each in client.get("/api/rounds").json["rounds"][0]["failed"]] == [
         "down",
         "unknown",

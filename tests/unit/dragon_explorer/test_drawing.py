@@ -77,7 +77,7 @@ def test_rounds_have_a_path_for_each_state_and_a_letter_for_each_fault() -> None
     ]
     assert drawing.round_faults(row) == [(20, "T", "timeout"), (48, "S", "status_503")]
     assert drawing.rounds_text(row) == (
-        "operator_1, 5 rounds: 2 answered, 2 without an answer, 1 not heard"
+        "operator_1, 5 rounds: 2 answered, 2 seen down, 1 not heard"
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import render_template
 
 import reward_month
 from alerting import MEMBERS, PaperFleet, config
@@ -20,7 +21,7 @@ from dragon.protocol.evidence.file import Collected, Evidence, OperatorRecords, 
 from dragon.protocol.period import PeriodReport
 from dragon_cli.file_kinds import CERTIFIED_REPORT_DATA
 from dragon_explorer.alerts.conditions import Condition
-from dragon_explorer.views.verification import Verification
+from dragon_explorer.views.verification import Line, Verification
 from dragon_explorer.views.verify import verification
 from dragon_explorer.views.verify_agreements import DATA_BEGIN
 from evidence import NODE, Writer, answer, look, proven
@@ -221,6 +222,18 @@ def test_evidence_says_what_each_operator_signed(verify_evidence: Verify) -> Non
     assert found.command == "dragon verify evidence evidence.json --committee committee.json"
 
 
+def test_the_page_shows_ids_of_operators_as_they_are(fleet: PaperFleet) -> None:
+    lines = (Line("operator_1", "holds", "3 records"),)
+    found = Verification("evidence", "verified", "3 signed records.", lines)
+    command = "dragon verify evidence evidence.json --committee lineage.json"
+
+    with fleet.app().test_request_context():
+        page = render_template("fragments/verify.html", view=replace(found, command=command))
+
+    assert '<th scope="row">operator_1</th>' in page
+    assert 'href="/downloads/lineage.json" download>Download lineage.json</a>' in page
+
+
 def test_a_contradiction_in_evidence_is_a_line(verify_evidence: Verify) -> None:
     writer = Writer(MEMBERS)
     up = replace(CLAIM, status=Status.UP)
@@ -254,7 +267,7 @@ def test_the_form_takes_pages_and_says_the_verdict(fleet: PaperFleet) -> None:
     answer = client.post("/verify/result", data={"file": (io.BytesIO(PAGE), "november.html")})
 
     assert answer.status_code == 200
-    assert "Valid so far, but incomplete: report" in answer.text
+    assert "Valid so far, but incomplete: certified report" in answer.text
     assert 'accept=".json,.html,application/json,text/html"' in client.get("/verify").text
     api = client.post("/api/verify", data=canonical(PERIOD.to_json()))
     assert (api.json["what"], api.json["verdict"]) == ("period", "verified")

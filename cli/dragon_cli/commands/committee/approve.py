@@ -70,7 +70,10 @@ def approve(
     asks. The committees hand over by themselves when enough owners have approved the same file.
     """
     if confirmed is None and (file == STDIN or as_json or not sys.stdin.isatty()):
-        raise click.UsageError("Nobody can be asked here: confirm with `--yes 0x<id>`.")
+        raise click.UsageError(
+            "There is no terminal to ask in: confirm with `--yes 0x<id>`; `dragon committee show "
+            "FILE` prints the id."
+        )
     following = read_new_committee(file)
     _check_confirmed(following, confirmed)
     now = time.time()

@@ -157,7 +157,10 @@ def _repeat(
 ) -> None:
     announcer = signer.announcer()
     say = (lambda _: None) if as_json else _say
-    say(_notice(signer.committee(), int(time.time())))
+    now = int(time.time())
+    say(_notice(signer.committee(), now))
+    if (first := next(recurrence.begins(now), now)) > now + ahead:
+        say(f"The next window begins at {moment(first)}; it is announced {duration(ahead)} ahead.")
 
     def listed(committee: Committee) -> list[Window]:
         return announced.coming(committee, signer.http, signer.node_id)
@@ -165,7 +168,7 @@ def _repeat(
     fleet = Fleet(signer.committee, announcer.check_key, listed, announcer.announce)
     repeater = Repeater(fleet, recurrence, ahead, say)
     if once:
-        done = repeater.once(int(time.time()))
+        done = repeater.once(now)
         _print(signer.node_id, done, as_json=as_json)
         return
     _say(f"Announcing maintenance of {signer.node_id} at {recurrence.expression!r} until stopped.")

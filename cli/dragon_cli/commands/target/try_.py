@@ -9,6 +9,7 @@ import click
 
 from dragon.encoding import Json
 from dragon.errors import UnknownNode
+from dragon.net import tls
 from dragon.net.runtime import Runtime
 from dragon.probing.look_once import look_once
 from dragon.probing.lookup_faults import NO_ANSWER
@@ -27,6 +28,7 @@ from dragon_cli.options import ca_option, home_option, json_option
 from dragon_cli.render.output import console, plain, styled
 from dragon_cli.render.text import duration, moment, print_json
 
+TLS_FAULT: Final = "tls"
 UNNAMED: Final = "target"  # the id of a target that is only tried
 DAY_SECONDS: Final = 86_400
 # Without a fleet: what `dragon init` founds by default.
@@ -36,8 +38,12 @@ ROUND_SECONDS: Final = 5
 ADVICE: Final = {
     "private_address": "`--private` allows private and local addresses, if the owners agree.",
     "redirect_host": "`--redirect-host HOST` follows redirects to a host.",
-    "tls": "Operators trust the same CAs as this command: `--ca`, or those of the system.",
     "timeout": "`--timeout` allows more time, at most half a round.",
+}
+# What is wrong with a TLS connection → what can be done.
+TLS_ADVICE: Final = {
+    tls.UNTRUSTED: "Operators trust the CAs of their system, and those of DRAGON_TLS_CA.",
+    tls.NO_TLS: "`--tcp HOST:PORT` checks a port that does not speak TLS.",
 }
 _REDIRECT: Final = "status_3"
 REDIRECT_ADVICE: Final = (
@@ -151,4 +157,6 @@ def _advice(found: ProbeResult) -> str:
         return ""
     if found.reason.startswith(_REDIRECT):
         return REDIRECT_ADVICE
+    if found.reason == TLS_FAULT:
+        return next((each for fault, each in TLS_ADVICE.items() if fault in found.detail), "")
     return ADVICE.get(found.reason, "")

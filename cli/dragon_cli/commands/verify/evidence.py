@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from dragon.errors import ForeignRecord
+from dragon.errors import ForeignRecord, InvalidProof
 from dragon.protocol.evidence.contradictions import contradictions
 from dragon.protocol.evidence.file import MAX_EVIDENCE_BYTES, Evidence
 from dragon.protocol.evidence.verification import VerifiedEvidence, verify
 from dragon.protocol.trust import Trust
 from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
+from dragon_cli.hints import CHANGED_EVIDENCE, with_hint
 from dragon_cli.options import EXISTING_FILE, json_option, trust_options
 from dragon_cli.render import evidence as shown
 from dragon_cli.render.output import console, print_verified
@@ -61,5 +62,8 @@ def evidence(
 def _verified(file: Path, trust: Trust) -> VerifiedEvidence:
     raw = read_bytes(file, most=MAX_EVIDENCE_BYTES)
     step = "Collect it again with `dragon evidence`, when a checkpoint covers the event."
-    with reading(file, raw, FileKind.EVIDENCE), superseded_hint(step):
-        return verify(Evidence.load(raw), trust)
+    try:
+        with reading(file, raw, FileKind.EVIDENCE), superseded_hint(step):
+            return verify(Evidence.load(raw), trust)
+    except InvalidProof as error:
+        raise with_hint(error, CHANGED_EVIDENCE) from None

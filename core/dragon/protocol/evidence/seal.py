@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Annotated, ClassVar, Final, Self
 
 from dragon.encoding import Json, Members, from_hex, to_hex
+from dragon.errors import InvalidProof
 from dragon.protocol import bls, merkle
 from dragon.protocol.evidence.record import Record, record_from_json
 from dragon.protocol.shape import HASH, Hex, Id, Integer, SignedShape
@@ -127,4 +128,10 @@ class SealedRecord:
     def verify(self, seal: Seal) -> None:
         """Verify that the record is under a seal. Raises InvalidProof."""
         hashed, size, root = self.record.hash, seal.records, seal.record_root
-        merkle.verify_inclusion(hashed, self.index, size, self.path, root)
+        try:
+            merkle.verify_inclusion(hashed, self.index, size, self.path, root)
+        except InvalidProof:
+            message = (
+                f"seal {self.number} does not sign record {self.record.sequence} as it is here"
+            )
+            raise InvalidProof(message) from None

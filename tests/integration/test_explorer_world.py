@@ -375,7 +375,7 @@ def test_the_public_page_has_groups_and_notes(world: ExplorerWorld) -> None:
     ]
     assert answer.text.count(">Shop</h3>") == 1
     assert "&lt;b&gt;two&lt;/b&gt;" in answer.text
-    assert "Announcements are not certified; announced maintenance is." in answer.text
+    assert "Announced maintenance is in the certified log." in answer.text
 
 
 # Pages

@@ -441,12 +441,23 @@ SLOW = {
 
 @pytest.mark.parametrize("kind", SLOW)
 def test_slow_connections_do_not_delay_others(service: Service, kind: str) -> None:
-    """200 connections that wait; a request and an upload are served before their deadlines."""
+    """200 connections that wait; a request and an upload are served before their deadlines.
+
+    They would wait in every attempt; a busy machine is slow in one.
+    """
     path, token = service.make(f"beside-{kind.replace(' ', '-')}")
+
+    attempts = (seconds_beside(service, SLOW[kind], path, token) for _ in range(3))
+
+    assert any(took < 2.5 for took in attempts), "all 200 connections end after 3 s"
+
+
+def seconds_beside(service: Service, sent: bytes, path: str, token: str) -> float:
+    """Return the time of a request and an upload beside 200 connections that have sent this."""
     with ExitStack() as stack:
         for _ in range(200):
             peer = socket.create_connection(("127.0.0.1", service.port), timeout=10)
-            stack.enter_context(closing(peer)).sendall(SLOW[kind])
+            stack.enter_context(closing(peer)).sendall(sent)
         begun_at = time.monotonic()
         assert service.ask("GET", "/readyz").status_code == 503  # no ledger runs
         with service.socket(f"{path}/ingest", token) as ws:
@@ -454,9 +465,7 @@ def test_slow_connections_do_not_delay_others(service: Service, kind: str) -> No
             ws.send(b"in time")
             ws.send('{"type":"flush"}')
             receive_until(ws, "accepted")
-        took = time.monotonic() - begun_at
-
-    assert took < 2.5, "all 200 connections end after 3 s"
+        return time.monotonic() - begun_at
 
 
 def test_new_sockets_are_accepted_after_the_others_close(service: Service) -> None:

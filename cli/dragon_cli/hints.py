@@ -54,9 +54,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.UnknownNode: "`dragon nodes` lists the nodes of the committee.",
     errors.Unreachable: "Is the fleet running? `dragon up` starts one on this machine.",
     errors.Unavailable: "Run the same command again later; it continues where the stream ends.",
-    errors.NotSettled: (
-        "A downtime certificate becomes available about two minutes after the period ends."
-    ),
+    errors.NotSettled: ("Certificates become available about two minutes after the period ends."),
     errors.UnsuitablePeriod: (
         "Request a period after the network's first round, or a shorter one if there are too many."
     ),

@@ -17,6 +17,7 @@ from dragon_cli.times import parse_duration
 
 _Decorator: TypeAlias = Callable[[Any], Any]
 
+DEFAULT_LISTED: Final = 50  # rows of a list, unless `--limit` says otherwise
 _COMMITTEE_ID: Final = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 
 EXISTING_FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -192,3 +193,14 @@ rule_option = click.option(
     type=EXISTING_FILE,
     help="Reward rule (TOML), which says what a share of up time earns; requires `--payout`.",
 )
+
+
+def limit_option(most: int, text: str) -> _Decorator:
+    """Return the option `--limit` of a list, at most `most`, by default 50."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(1, most),
+        default=DEFAULT_LISTED,
+        show_default=True,
+        help=text,
+    )

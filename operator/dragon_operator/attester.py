@@ -97,11 +97,15 @@ class Attester:
         self._window_voter = window_voter
         self._runtime = runtime
         self._journal_since = journal.since()
-        self._kinds: Mapping[type[Claim], _Kind] = {
+        self._kinds = self._kinds_of_claims()
+
+    def _kinds_of_claims(self) -> Mapping[type[Claim], _Kind]:
+        """Return how each kind of claim is admitted, decided and limited."""
+        return {
             StatusClaim: _Kind(
                 self._admit_status,
                 self._decide_status,
-                self._evaluations(lambda: evaluations.status_capacity(seated.committee)),
+                self._evaluations(lambda: evaluations.status_capacity(self._committee)),
             ),
             CheckpointClaim: _Kind(
                 self._admit_checkpoint,
@@ -109,12 +113,12 @@ class Attester:
                 self._evaluations(lambda: evaluations.CHECKPOINT_CAPACITY),
             ),
             HandoverClaim: _Kind(
-                handover_checks.admit,
+                self._handover_checks.admit,
                 self._decide_handover,
                 self._evaluations(lambda: evaluations.HANDOVER_CAPACITY),
             ),
             AcceptanceClaim: _Kind(
-                handover_checks.admit,
+                self._handover_checks.admit,
                 self._decide_handover,
                 self._evaluations(lambda: evaluations.HANDOVER_CAPACITY),
             ),

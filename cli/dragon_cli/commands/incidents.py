@@ -17,7 +17,7 @@ from dragon_cli.completions import complete_nodes
 from dragon_cli.fleet import announced, current, queries
 from dragon_cli.fleet.announced import Announcement
 from dragon_cli.fleet.layout import Home
-from dragon_cli.options import ca_option, home_option, json_option, operator_option
+from dragon_cli.options import ca_option, home_option, json_option, limit_option, operator_option
 from dragon_cli.recurrence import Window
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import duration, moment, print_json
@@ -67,13 +67,7 @@ class Measured:
     help=f"List outages that ended later: {FORMS}.",
 )
 @click.option("--open", "only_open", is_flag=True, help="List only outages that have not ended.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="Maximum number of outages; the newest are listed.",
-)
+@limit_option(10_000, "Maximum number of outages; the newest are listed.")
 @json_option
 def incidents(
     home: Path,

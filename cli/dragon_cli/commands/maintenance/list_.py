@@ -14,7 +14,7 @@ from dragon_cli.completions import complete_nodes
 from dragon_cli.fleet import announced, current, queries
 from dragon_cli.fleet.announced import Announcement
 from dragon_cli.fleet.layout import Home
-from dragon_cli.options import ca_option, home_option, json_option, operator_option
+from dragon_cli.options import ca_option, home_option, json_option, limit_option, operator_option
 from dragon_cli.recurrence import Window
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import duration, moment, print_json
@@ -34,13 +34,7 @@ _COLOURS = {"now": "[yellow]now[/]", "coming": "coming", "past": "past"}
     help=f"List windows that end later: {FORMS}.",
 )
 @click.option("--open", "only_open", is_flag=True, help="List only windows that have not ended.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="Maximum number of windows; the latest are listed.",
-)
+@limit_option(10_000, "Maximum number of windows; the latest are listed.")
 @home_option
 @ca_option
 @operator_option

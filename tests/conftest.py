@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 import examples
 import memoize
+from dragon.node import log_format
 from simulation import World
 
 memoize.install()
@@ -34,6 +36,18 @@ def pytest_collection_finish() -> None:
     """Exclude all existing objects from garbage collection."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 10)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Remove handlers of logs that a test has left: they write to its own, closed output."""
+    yield
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, logging.StreamHandler) and isinstance(
+            handler.formatter, log_format.Lines
+        ):
+            root.removeHandler(handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -24,11 +24,13 @@ MAX_DEPTH: Final = 16  # nesting levels of one value
 MAX_TEXT_DEPTH: Final = 64  # nesting levels of a whole text, checked before it is parsed
 MAX_INTEGER_DIGITS: Final = 17  # of MAX_INTEGER, with a sign
 MAX_QUOTED_CHARS: Final = 64  # of foreign text in an error message
+DECIMAL_PATTERN: Final = "^-?(0|[1-9][0-9]*)$"
 _ID: Final = re.compile(r"[a-z0-9_-]{1,32}", re.ASCII)
 # Matches whole strings, and brackets outside strings. A string without an end matches up to the end
 # of the text, which keeps the time linear.
 _BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _HEX: Final = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII)
+_DECIMAL: Final = re.compile(DECIMAL_PATTERN.strip("^$"), re.ASCII)
 
 
 def canonical(value: Json) -> bytes:
@@ -85,7 +87,8 @@ class _Spoiled:
 def _load(raw: bytes | str) -> object:
     try:
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
-        _check_depth(text)
+        if is_deeper(text, MAX_TEXT_DEPTH):
+            raise errors.NotJson(f"the JSON has more than {MAX_TEXT_DEPTH} nesting levels")
         return json.loads(
             text,
             object_pairs_hook=_object,
@@ -100,22 +103,23 @@ def _load(raw: bytes | str) -> object:
         raise errors.NotJson(f"not JSON: unexpected text in {where}") from None
 
 
-def _check_depth(text: str) -> None:
-    """Refuse extreme nesting before the parser runs.
+def is_deeper(text: str, levels: int) -> bool:
+    """Return whether a JSON text has more than `levels` nesting levels. Takes linear time.
 
-    The maximum depth of the parser depends on the interpreter and on the call stack. Without this
-    check, two operators could judge the same batch differently.
+    Texts are checked before the parser runs, whose maximum depth depends on the interpreter and on
+    the call stack. Without this check, two operators could judge the same batch differently.
     """
-    if text.count("[") + text.count("{") <= MAX_TEXT_DEPTH:
-        return  # no text is nested deeper than it has opening brackets
+    if text.count("[") + text.count("{") <= levels:
+        return False  # no text is nested deeper than it has opening brackets
     depth = 0
     for piece in _BRACKETS.findall(text):
         if piece in "[{":
             depth += 1
-            if depth > MAX_TEXT_DEPTH:
-                raise errors.NotJson(f"the JSON has more than {MAX_TEXT_DEPTH} nesting levels")
+            if depth > levels:
+                return True
         elif piece in "]}":
             depth -= 1
+    return False
 
 
 def _object(pairs: list[tuple[str, object]]) -> object:
@@ -148,7 +152,7 @@ def _checked(value: object, depth: int) -> Json:
         raise errors.NotJson(f"the JSON has more than {MAX_DEPTH} nesting levels")
     # Plain comparisons: strangers' events pass here by the thousand.
     if isinstance(value, str):
-        if not _is_unicode(value):
+        if not is_unicode(value):
             raise errors.LoneSurrogate(
                 "a string contains half of a surrogate pair", value=_quoted(value)
             )
@@ -164,7 +168,8 @@ def _checked(value: object, depth: int) -> Json:
     return cast("Json", value)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Return whether a string has no half of a surrogate pair, which is not a character."""
     if text.isascii():
         return True
     try:
@@ -243,11 +248,12 @@ class Members:
             raise errors.MissingMember(f"{self._what} lacks the member {name}", member=name)
         return self._left.pop(name)
 
-    def text(self, name: str, *, longest: int = 256) -> str:
-        """Take a string of 1 to `longest` characters."""
+    def text(self, name: str, *, shortest: int = 1, longest: int = 256) -> str:
+        """Take a string of `shortest` to `longest` characters."""
         value = self._string(name)
-        if not 0 < len(value) <= longest:
-            raise errors.UnknownValue(f"{name} must have 1 to {longest} characters", member=name)
+        if not shortest <= len(value) <= longest:
+            message = f"{name} must have {shortest} to {longest} characters"
+            raise errors.UnknownValue(message, member=name)
         return value
 
     def word(self, name: str, words: Iterable[str]) -> str:
@@ -276,6 +282,28 @@ class Members:
             raise errors.IntegerOutOfRange(
                 f"{name} must be between {least} and {most}", member=name, value=value
             )
+        return value
+
+    def decimal(self, name: str, *, least: int, most: int) -> int:
+        """Take a string of decimal digits: an integer from `least` to `most`, without zeros before.
+
+        For integers that may pass 2^53 - 1.
+        """
+        value = self._string(name)
+        longest = max(len(str(least)), len(str(most)))
+        if len(value) > longest or value == "-0" or not _DECIMAL.fullmatch(value):
+            message = f"{name} must be a string with an integer in decimal digits"
+            raise errors.UnknownValue(message, member=name, value=_quoted(value))
+        if not least <= (number := int(value)) <= most:
+            message = f"{name} must be between {least} and {most}"
+            raise errors.IntegerOutOfRange(message, member=name, value=value)
+        return number
+
+    def boolean(self, name: str) -> bool:
+        """Take `true` or `false`."""
+        value = self.take(name)
+        if not isinstance(value, bool):
+            raise errors.WrongType(f"{name} must be true or false", member=name)
         return value
 
     def hex(self, name: str, *, size: int | range) -> bytes:

@@ -16,9 +16,11 @@ from typing import Annotated, ClassVar, Final, Self
 from dragon import errors
 from dragon.encoding import Json, Members, canonical, parse
 from dragon.protocol import bls
-from dragon.protocol.shape import HASH, Hex, Integer, SignedShape
+from dragon.protocol.shape import HASH, Decimal, Hex, Integer, SignedShape, Word
 from dragon.protocol.streams.chunks import ChunkHeader, tree_of
+from dragon.protocol.streams.closing import HeaderClaim
 from dragon.protocol.streams.descriptor import Descriptor
+from dragon.protocol.streams.reading_sums import MAX_SUM
 from dragon.stark.blocks import MAX_CHUNKS, window_outputs
 
 MAX_HEADER_BYTES: Final = 1024
@@ -38,6 +40,16 @@ class WindowHeader(SignedShape):
     first_received_ms: Annotated[int, Integer()]  # Unix milliseconds, of the first chunk
     last_received_ms: Annotated[int, Integer()]  # Unix milliseconds, of the last chunk
     chunks_root: Annotated[bytes, Hex(name="root")]  # RFC 6962, over the chunk headers
+    # The following members are absent in streams without readings.
+    claim: Annotated[
+        HeaderClaim | None, Word(words=list(HeaderClaim), type=HeaderClaim, optional=True)
+    ] = None
+    # The last commitment, if the descriptor says `carry`. The next window's proof begins with it.
+    last: Annotated[bytes | None, Hex(size=32, optional=True)] = None
+    # The lower end of the sum's interval, where the descriptor leaves it to the header.
+    stated: Annotated[
+        int | None, Decimal(name="sum", least=-MAX_SUM, most=MAX_SUM, optional=True)
+    ] = None
 
     @property
     def next_first(self) -> int:

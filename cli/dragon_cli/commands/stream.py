@@ -27,6 +27,7 @@ from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import moment, print_json, printable
 from dragon_cli.render.upload_bars import UploadBars
 from dragon_cli.stream_check import check
+from dragon_cli.stream_report import report
 
 
 @click.group(
@@ -42,6 +43,7 @@ def stream() -> None:
 
 
 stream.add_command(check)
+stream.add_command(report)
 
 
 @stream.command(short_help="Upload a file and wait until it is certified.")

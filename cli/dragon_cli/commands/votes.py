@@ -19,6 +19,7 @@ from dragon_cli.fleet.window_votes import Window, WindowVotes, window_votes
 from dragon_cli.options import ca_option, home_option, json_option, url_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.proofs import UNKNOWN, proof_size, security_level
+from dragon_cli.render.readings import statement_text
 from dragon_cli.render.text import print_json
 from dragon_cli.trust import load_trust
 
@@ -56,6 +57,8 @@ def votes(
     found = window_votes(window, trust, queries.connect(fleet, ca))
     if as_json:
         members = {name: described.get(name) for name in MEMBERS}
+        if "statement" in described:
+            members["statement"] = described["statement"]
         listed = [asdict(each) for each in found.votes]
         certificate = found.certificate or None
         shown = {"stream": stream_id, "number": number, **members, "certificate": certificate}
@@ -71,6 +74,8 @@ def _print(window: Window, found: WindowVotes) -> None:
     level = security_level(window.described.get("security_bits"))
     if (size, level) != (UNKNOWN, UNKNOWN):
         console.print(f"Proof: {size}, security level {level} (uncertified)")
+    if statement := statement_text(window.described.get("statement")):
+        console.print(f"Statement: {statement}")
     if found.certificate:
         console.print(f"Certificate: {_text(found.certificate)}")
     if not found.votes:

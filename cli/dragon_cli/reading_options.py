@@ -36,7 +36,9 @@ _OPTIONS: Final = (
         type=click.Choice(["plain", "json"]),
         help="Form of a message: a number and spaces, or JSON (default: json with `--pointer`).",
     ),
-    click.option("--pointer", metavar="POINTER", help="Place of the number in JSON: /a/b (RFC 6901)."),
+    click.option(
+        "--pointer", metavar="POINTER", help="Place of the number in JSON: /a/b (RFC 6901)."
+    ),
     click.option(
         "--scale",
         type=click.IntRange(0, MAX_SCALE),
@@ -121,7 +123,9 @@ def decoded(words: Mapping[str, Any]) -> Readings:
     try:
         return Readings.from_json(readings_member(words))
     except InvalidReadings as error:
-        raise with_hint(WrongReadings(f"These readings are refused: {error}."), WORDS_HINT) from None
+        raise with_hint(
+            WrongReadings(f"These readings are refused: {error}."), WORDS_HINT
+        ) from None
 
 
 def is_given(values: Mapping[str, Any]) -> bool:

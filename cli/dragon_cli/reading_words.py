@@ -104,7 +104,7 @@ def _sum(text: str, scale: int) -> dict[str, Json]:
     match kind, numbers:
         case "none", []:
             return {"kind": kind}
-        case ("total" | "mean"), [low, high]:
+        case (("total" | "mean"), [low, high]):
             first, last = (scaled(f"sum {kind}", each, scale) for each in (low, high))
             return {"kind": kind, "low": str(first), "high": str(last)}
         case "stated", [width]:

@@ -67,7 +67,9 @@ def wanted_settings(readings: Readings | None, window_chunks: int | None) -> dic
             f"`--window-chunks` {window_chunks} does not fit: a proof has at most {readings.most} "
             f"readings{carried} (`most`)."
         )
-        raise with_hint(WrongReadings(message), f"Use `--window-chunks {most}`, or a larger `--most`.")
+        raise with_hint(
+            WrongReadings(message), f"Use `--window-chunks {most}`, or a larger `--most`."
+        )
     return {
         "mode": "message",
         "window_chunks": window_chunks or most,

@@ -74,7 +74,9 @@ class Done:
         """Yield which windows of the rows carry no claim, and the rows that are a reason."""
         if not isinstance(self.upload, CsvUpload) or not self.chunks:
             return
-        rows = [each for each in all_windows(client, self.upload.record.stream) if self._is_of(each)]
+        rows = [
+            each for each in all_windows(client, self.upload.record.stream) if self._is_of(each)
+        ]
         without = [each for each in rows if statement_text(each.get("statement")) == NO_CLAIM]
         if not without:
             yield f"All {len(rows)} windows claim that their readings are within the bounds."

@@ -83,7 +83,9 @@ class CsvRows:
         if number is None or number >= len(names):
             listed = ", ".join(repr(name[:MAX_QUOTED_CHARS]) for name in names) or "none"
             message = f"The file has no column {self.column!a}; its columns: {listed}."
-            hint = "`--delimiter` says what is between columns, `--no-header` that no row has names."
+            hint = (
+                "`--delimiter` says what is between columns, `--no-header` that no row has names."
+            )
             raise with_hint(WrongColumn(message), hint)
         return number
 
@@ -101,7 +103,9 @@ class CsvRows:
     def _message(self, row: list[str], index: int, line: int) -> bytes:
         if index >= len(row):
             message = f"Line {line} has {len(row)} columns, and none for {self.column!a}."
-            raise with_hint(UnusableRow(message, line=line), "Correct the line; nothing of it is sent.")
+            raise with_hint(
+                UnusableRow(message, line=line), "Correct the line; nothing of it is sent."
+            )
         message = row[index].strip(AROUND).encode()
         if len(message) > self.length:
             quoted = row[index].strip(AROUND)[:MAX_QUOTED_CHARS]

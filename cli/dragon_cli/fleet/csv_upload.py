@@ -22,6 +22,7 @@ from dragon_cli.fleet.file_upload import LocalFile, changed_error, path_text
 from dragon_cli.fleet.uploads import UploadRecord, UploadRecords
 from dragon_cli.hints import with_hint
 
+
 @dataclass(frozen=True, slots=True)
 class RowCount:
     """What a file holds: its rows, and the lines of those that no claim can cover."""

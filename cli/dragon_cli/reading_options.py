@@ -61,8 +61,8 @@ _OPTIONS: Final = (
         "--sum",
         metavar="SUM",
         help=(
-            "What is proven of a window's sum: none, total:LOW:HIGH, mean:LOW:HIGH (of its mean) or "
-            "stated:WIDTH (the header states an interval of that width; 0: the sum) (default: none)."
+            "What is proven of a window's sum: none, total:LOW:HIGH, mean:LOW:HIGH (of its mean) "
+            "or stated:WIDTH (in an interval that the header states; 0: the sum) (default: none)."
         ),
     ),
     click.option(

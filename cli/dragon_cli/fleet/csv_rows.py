@@ -102,17 +102,15 @@ class CsvRows:
 
     def _message(self, row: list[str], index: int, line: int) -> bytes:
         if index >= len(row):
-            message = f"Line {line} has {len(row)} columns, and none for {self.column!a}."
-            raise with_hint(
-                UnusableRow(message, line=line), "Correct the line; nothing of it is sent."
-            )
-        message = row[index].strip(AROUND).encode()
+            why = f"Line {line} has {len(row)} columns, and none for {self.column!a}."
+            raise with_hint(UnusableRow(why, line=line), "Correct this line of the file.")
+        text = row[index].strip(AROUND)
+        message = text.encode()
         if len(message) > self.length:
-            quoted = row[index].strip(AROUND)[:MAX_QUOTED_CHARS]
-            text = (
-                f"Line {line}: {quoted!a} has {len(message)} bytes, and a message of the stream at "
-                f"most {self.length}."
+            why = (
+                f"Line {line}: {text[:MAX_QUOTED_CHARS]!a} has {len(message)} bytes, and a message "
+                f"of the stream at most {self.length}."
             )
             hint = "Create a stream with a larger `--length`; it is the same for all messages."
-            raise with_hint(UnusableRow(text, line=line), hint)
+            raise with_hint(UnusableRow(why, line=line), hint)
         return message.ljust(self.length)

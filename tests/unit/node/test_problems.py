@@ -32,6 +32,7 @@ EXPECTED: dict[type[errors.DragonError], int] = {
     errors.InvalidProof: 422,
     errors.InvalidStream: 422,
     errors.ReceiptRefused: 422,
+    errors.DisclosureRefused: 422,
     errors.ProofRefused: 422,
     errors.ProvingError: 422,
     errors.WorkerDied: 503,

@@ -213,7 +213,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "votes": (
         "stream: id", "number", "state", "verdict", "position",
-        "[statement]: `readings` or `blocks`; of a stream with readings",
+        "statement: `readings` or `blocks`; null in a stream without readings",
         "proof_bytes: size of the proof", "security_bits: security level of the proof",
         "certificate: `verified`, or why it is not; null before a verdict",
         "votes: list of operator, outcome, reason, detail, is_certified",

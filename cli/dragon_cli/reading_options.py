@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from dragon.encoding import Json
-from dragon.errors import InvalidReadings
+from dragon.errors import InvalidEncoding, InvalidReadings
 from dragon.protocol.streams.readings import Readings
 from dragon_cli.errors import WrongReadings
 from dragon_cli.files import read_text
@@ -122,7 +122,7 @@ def decoded(words: Mapping[str, Any]) -> Readings:
     """Return the readings that words describe. Raises WrongReadings."""
     try:
         return Readings.from_json(readings_member(words))
-    except InvalidReadings as error:
+    except (InvalidEncoding, InvalidReadings) as error:
         raise with_hint(
             WrongReadings(f"These readings are refused: {error}."), WORDS_HINT
         ) from None

@@ -31,7 +31,7 @@ WORDS: Final = {
     "waiting": "no answer yet",
     "unknown": "vote unknown",
 }
-MEMBERS: Final = ("state", "verdict", "position", "proof_bytes", "security_bits")
+MEMBERS: Final = ("state", "statement", "verdict", "position", "proof_bytes", "security_bits")
 
 
 @click.command(short_help="Show the operators' votes on a window.")
@@ -57,8 +57,6 @@ def votes(
     found = window_votes(window, trust, queries.connect(fleet, ca))
     if as_json:
         members = {name: described.get(name) for name in MEMBERS}
-        if "statement" in described:
-            members["statement"] = described["statement"]
         listed = [asdict(each) for each in found.votes]
         certificate = found.certificate or None
         shown = {"stream": stream_id, "number": number, **members, "certificate": certificate}

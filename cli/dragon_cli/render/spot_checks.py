@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from dragon.protocol.streams.reading_text import reading_text
 from dragon.protocol.streams.spot_check_verification import CheckedChunk, SpotCheck
-from dragon.protocol.streams.stream_summary import decimal_text
 from dragon_cli.render.output import plain
 from dragon_cli.render.text import moment
 
@@ -51,7 +51,5 @@ def _chunk(check: SpotCheck, chunk: CheckedChunk) -> str:
         return f"  [red]failed[/]: chunk {chunk.sequence}: {plain(chunk.detail)}"
     if readings is None:
         return f"  [green]holds[/]: chunk {chunk.sequence}"
-    if chunk.reading is None:
-        return f"  [green]holds[/]: chunk {chunk.sequence}, a message without a reading"
-    number = decimal_text(chunk.reading, readings.rule.scale)
-    return f"  [green]holds[/]: chunk {chunk.sequence}, {number} {plain(readings.unit)}"
+    reading = plain(reading_text(readings, chunk.reading))
+    return f"  [green]holds[/]: chunk {chunk.sequence}, {reading}"

@@ -15,6 +15,7 @@ from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.reading_sums import NoSum
+from dragon.protocol.streams.reading_text import decimal_text
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.window import WindowHeader
 from dragon.stark.reading_bounds import ReadingBounds
@@ -121,13 +122,6 @@ class Tally:
         return (self.sum_low, self.sum_high) if self.claimed else None
 
 
-def decimal_text(value: int, scale: int) -> str:
-    """Return a reading as the number that it stands for: `value` / 10^`scale`, exactly."""
-    whole, places = divmod(abs(value), 10**scale)
-    sign = "-" if value < 0 else ""
-    return f"{sign}{whole}.{places:0{scale}d}" if scale else f"{sign}{whole}"
-
-
 def sentence(summary: StreamSummary) -> str:
     """Return in one sentence what is proven. It names every window without the claim."""
     first, last = summary.first.number, summary.last.number
@@ -180,18 +174,18 @@ def _steps(readings: Readings) -> str:
     width = readings.high - readings.low
     parts = []
     if readings.fall < width:
-        parts.append(_step(readings, readings.fall, "fall", "rise"))
+        parts.append(_step(readings, readings.fall, "below", "above"))
     if readings.rise < width:
-        parts.append(_step(readings, readings.rise, "rise", "fall"))
-    if not parts:
-        return ""
-    return f", from one to the next by {' and '.join(parts)}"
+        parts.append(_step(readings, readings.rise, "above", "below"))
+    return f", each {' and '.join(parts)} the one before" if parts else ""
 
 
 def _step(readings: Readings, most: int, way: str, other: str) -> str:
+    if most == 0:
+        return f"not {way}"
     if most < 0:
-        return f"at least {_text(readings, -most)} {readings.unit} of {other}"
-    return f"at most {_text(readings, most)} {readings.unit} of {way}"
+        return f"at least {_text(readings, -most)} {readings.unit} {other}"
+    return f"at most {_text(readings, most)} {readings.unit} {way}"
 
 
 def _sum(summary: StreamSummary, readings: Readings) -> Iterator[str]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from dragon.protocol.claims.window import Statement
+from dragon.protocol.streams.closing import HeaderClaim
 from dragon.protocol.streams.descriptor import Descriptor
-from dragon.protocol.streams.window import HeaderClaim, WindowHeader
+from dragon.protocol.streams.window import WindowHeader
 
 _STATEMENTS: Final[Mapping[HeaderClaim | None, Statement | None]] = {
     HeaderClaim.READINGS: Statement.READINGS,

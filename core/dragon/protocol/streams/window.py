@@ -6,7 +6,6 @@ which faults make a window invalid.
 
 from __future__ import annotations
 
-import enum
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,18 +18,12 @@ from dragon.encoding import Json, Members, canonical, parse
 from dragon.protocol import bls
 from dragon.protocol.shape import HASH, Decimal, Hex, Integer, SignedShape, Word
 from dragon.protocol.streams.chunks import ChunkHeader, tree_of
+from dragon.protocol.streams.closing import HeaderClaim
 from dragon.protocol.streams.descriptor import Descriptor
+from dragon.protocol.streams.reading_sums import MAX_SUM
 from dragon.stark.blocks import MAX_CHUNKS, window_outputs
 
 MAX_HEADER_BYTES: Final = 1024
-MAX_SUM: Final = 1 << 71  # no sum of the readings of a window is larger in size
-
-
-class HeaderClaim(enum.StrEnum):
-    """What the header of a window with readings claims about them."""
-
-    READINGS = "readings"  # they are within the bounds of the descriptor; the proof shows it
-    NONE = "none"  # nothing; the window is proven like those of streams without readings
 
 
 @dataclass(frozen=True)

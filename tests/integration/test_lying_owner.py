@@ -2,7 +2,8 @@
 
 It holds all keys of the stream, signs any header and makes any proof that can be made. What the
 operators can see is found invalid, with a fault by name. What they cannot see is that a committed
-number is not the one in the data: such a window is certified, and the disclosure of a chunk shows it.
+number is not the one in the data: such a window is certified, and the disclosure of a chunk shows
+it.
 
 Tests share a world to save time. Each test uses its own stream.
 """
@@ -90,7 +91,7 @@ def submit(
     aggregator = "aggregator_0"
     answer = world.post(aggregator, "/windows", submission.to_json())
     assert answer.status_code == 202, answer.text
-    for body in (chunks, proof):
+    for body in () if answer.json()["state"] == "applied" else (chunks, proof):
         host = next(host for host, known in world.names.items() if known == aggregator)
         address = f"http://{host}/objects/{to_hex(hashlib.sha256(body).digest())}"
         assert world.session("owner").put(address, data=body).status_code == 201
@@ -145,7 +146,7 @@ def with_header(owner: ReadingsOwner, window: ReadingsWindow, **changes: Any) ->
 # By the bound that is broken. The first window ends with 4.5 °C; steps are at most 1.5 °C.
 BOUNDS: dict[str, tuple[dict[str, Any], Lie]] = {
     "low": ({}, under({"low": 0, "sum_low": 0}, b"3.1", b"1.9")),
-    "high": ({}, under({"high": 99, "sum_high": 300}, b"5.9", b"7.1", b"8.1")),
+    "high": ({}, under({"high": 99}, b"5.9", b"7.1", b"8.1")),
     "fall": ({}, under({"step_low": -20}, b"4.5", b"2.5")),
     "rise": ({}, under({"step_high": 20}, b"4.5", b"6.5")),
     "least mean": (MEAN, under({"sum_low": 75}, b"3.7", b"3.8")),
@@ -170,7 +171,7 @@ def test_narrower_bounds_are_other_bounds(world: World, name: str) -> None:
     owner, before = start(world, name)
     window = owner.window(HONEST, before)
 
-    found = submit(world, owner, window, owner.prove(window, low=30))
+    found = submit(world, owner, window, owner.prove(window, low=30, sum_low=60))
 
     assert found == [("invalid", "stark", "readings")]
 

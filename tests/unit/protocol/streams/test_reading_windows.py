@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import reading_model
@@ -20,6 +20,7 @@ from dragon.errors import ProofRefused, WrongWitness
 from dragon.protocol.streams.closing import Closing, decide
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.statements import verify_window_proof
+from examples import examples
 from reading_model import Value
 from reading_streams import COLD_CHAIN, ReadingsOwner, ReadingsWindow, make_readings_owner
 
@@ -96,7 +97,7 @@ def closing(readings: Json, before: Value, values: Sequence[Value], *, carried: 
     return decide(Readings.from_json(readings), stored(values), carried_value)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(300), deadline=None)
 @given(windows())
 def test_a_window_claims_readings_exactly_if_every_rule_holds(
     drawn: tuple[Json, Value, list[Value]],
@@ -115,7 +116,7 @@ def test_a_window_claims_readings_exactly_if_every_rule_holds(
             assert found.stated is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(200), deadline=None)
 @given(windows())
 def test_bounds_never_depend_on_readings_but_for_a_stated_sum(
     drawn: tuple[Json, Value, list[Value]],
@@ -143,7 +144,7 @@ def split(values: Sequence[Value], sizes: Sequence[int]) -> list[Sequence[Value]
     return [part for part in (*parts, values[at:]) if part]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_no_step_hides_between_two_windows(data: st.DataObject) -> None:
     """However a carrying stream is cut: all windows claim readings if the whole sequence may."""
@@ -161,7 +162,7 @@ def test_no_step_hides_between_two_windows(data: st.DataObject) -> None:
     assert (set(found) == {"readings"}) == whole
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_an_early_end_of_a_window_does_not_help_a_mean(data: st.DataObject) -> None:
     """If every window keeps the mean, so does the whole, however it was cut. A total does not."""
@@ -197,7 +198,7 @@ def verify(owner: ReadingsOwner, window: ReadingsWindow, before: Any, proof: byt
     verify_window_proof(owner.descriptor, window.header, previous, window.chunks, proof)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60, usual=12), deadline=None)
 @example(({**COLD_CHAIN, "sum": {"kind": "stated", "width": "9"}, "scale": 0}, 40, [50, 45]))
 @example(({**COLD_CHAIN, "scale": 0}, 40, [50, 66]))
 @example(({**COLD_CHAIN, "scale": 0}, None, [50, 55]))

@@ -1,287 +1,235 @@
-"""Headers of windows with readings: their optional members, and every rule about them alone."""
+"""Random windows of readings: what they claim, and that a proof exists exactly for what is true.
+
+`reading_model` states the rules a second time. Proofs are made by the compiled prover for a few
+windows, and verified as voters do it.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+import reading_model
 from committees import make_members
-from dragon import errors
-from dragon.encoding import Json, canonical
-from dragon.protocol.claims.window import Statement
-from dragon.protocol.streams.closing import Closing, HeaderClaim
-from dragon.protocol.streams.reading_sums import MAX_SUM
+from dragon.errors import ProofRefused, WrongWitness
+from dragon.protocol.streams.closing import Closing, decide
 from dragon.protocol.streams.readings import Readings
-from dragon.protocol.streams.statements import (
-    needs_previous,
-    statement_of,
-    window_statement,
-)
-from dragon.protocol.streams.window import MAX_HEADER_BYTES, WindowHeader, close
-from dragon.protocol.streams.window_readings import readings_chunks_fault, readings_header_fault
-from dragon.stark.reading_bounds import ReadingBounds
-from dragon.stark.refusal import ProofRefused
-from reading_rules import free_steps, make_readings
-from streams import Owner, Window, make_owner
+from dragon.protocol.streams.statements import verify_window_proof
+from examples import examples
+from reading_model import Value
+from reading_streams import COLD_CHAIN, ReadingsOwner, ReadingsWindow, make_readings_owner
+
+KINDS = ("none", "total", "mean", "stated")
+MOST = 9
+Json = dict[str, Any]
+
+
+@st.composite
+def descriptors(draw: st.DrawFn, kinds: Sequence[str] = KINDS) -> Json:
+    """The member `readings` of a descriptor, with small numbers."""
+    low, width = draw(st.integers(-40, 40)), draw(st.integers(0, 12))
+    carry = draw(st.booleans())
+    rise = draw(st.integers(-width, width)) if carry else width
+    fall = draw(st.integers(-rise, width)) if carry else width
+    return {
+        **COLD_CHAIN,
+        "scale": 0,
+        "carry": carry,
+        "most": draw(st.integers(1 + carry, MOST)),
+        "low": str(low),
+        "high": str(low + width),
+        "fall": str(fall),
+        "rise": str(rise),
+        "sum": draw(sums(low, low + width, draw(st.sampled_from(kinds)))),
+    }
+
+
+@st.composite
+def sums(draw: st.DrawFn, low: int, high: int, kind: str) -> Json:
+    if kind == "none":
+        return {"kind": kind}
+    if kind == "stated":
+        return {"kind": kind, "width": str(draw(st.integers(0, 20)))}
+    least, most = (low, high) if kind == "mean" else (MOST * low - 30, MOST * high + 30)
+    one, other = sorted(draw(st.tuples(st.integers(least, most), st.integers(least, most))))
+    return {"kind": kind, "low": str(one), "high": str(other)}
+
+
+@st.composite
+def sequences(draw: st.DrawFn, readings: Json, longest: int = MOST + 1) -> list[Value]:
+    """Readings that mostly keep the bounds, so that windows with a claim are drawn often."""
+    low, high = int(readings["low"]), int(readings["high"])
+    fall, rise = int(readings["fall"]), int(readings["rise"])
+    values: list[Value] = []
+    for _ in range(draw(st.integers(2, longest))):
+        before = values[-1] if values else None
+        least, most = low, high
+        if before is not None:
+            least, most = max(low, before - fall), min(high, before + rise)
+        if least > most or draw(st.integers(0, 30)) == 0:
+            least, most = low - 3, high + 3
+        values.append(draw(st.integers(least, most)))
+        if draw(st.integers(0, 60)) == 0:
+            values[-1] = None
+    return values
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[Json, Value, list[Value]]:
+    """A descriptor's readings, the reading before the window, and those of the window."""
+    readings = draw(descriptors())
+    before, *values = draw(sequences(readings))
+    return readings, before, values
+
+
+def stored(values: Sequence[Value]) -> list[int]:
+    """The committed values of these readings."""
+    return [-reading_model.LIMIT if value is None else value for value in values]
+
+
+def closing(readings: Json, before: Value, values: Sequence[Value], *, carried: bool) -> Closing:
+    carried_value = stored([before])[0] if carried else None
+    return decide(Readings.from_json(readings), stored(values), carried_value)
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(windows())
+def test_a_window_claims_readings_exactly_if_every_rule_holds(
+    drawn: tuple[Json, Value, list[Value]],
+) -> None:
+    readings, before, values = drawn
+    for carried in {False, readings["carry"]}:
+        found = closing(readings, before, values, carried=carried)
+
+        assert (found.claim == "readings") == reading_model.claims(
+            readings, values, before, carried=carried
+        )
+        if found.claim == "readings" and readings["sum"]["kind"] == "stated":
+            width, total = int(readings["sum"]["width"]), sum(stored(values))
+            assert found.stated == reading_model.stated_sum(width, total)
+        else:
+            assert found.stated is None
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(windows())
+def test_bounds_never_depend_on_readings_but_for_a_stated_sum(
+    drawn: tuple[Json, Value, list[Value]],
+) -> None:
+    """Every window of one size has the same bounds, and every proof system admits them."""
+    json, before, values = drawn
+    readings = Readings.from_json(json)
+    assume(len(values) + json["carry"] <= json["most"])
+    found = closing(json, before, values, carried=json["carry"])
+    bounds = readings.bounds(len(values), json["carry"], found.stated)
+    if bounds is None:
+        assert json["sum"]["kind"] in ("total", "stated")
+        assert found.claim == "none"
+        return
+    bounds.check(len(values) + json["carry"], json["carry"])
+    if found.stated is None:
+        assert bounds == readings.bounds(len(values), json["carry"], None)
+
+
+def split(values: Sequence[Value], sizes: Sequence[int]) -> list[Sequence[Value]]:
+    parts, at = [], 0
+    for size in sizes:
+        parts.append(values[at : at + size])
+        at += size
+    return [part for part in (*parts, values[at:]) if part]
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(st.data())
+def test_no_step_hides_between_two_windows(data: st.DataObject) -> None:
+    """However a carrying stream is cut: all windows claim readings if the whole sequence may."""
+    readings = data.draw(descriptors(["none"]))
+    readings |= {"carry": True, "most": 20}
+    values = data.draw(sequences(readings, longest=18))
+    parts = split(values, data.draw(st.lists(st.integers(1, 6), max_size=6)))
+
+    found = [
+        closing(readings, before[-1] if before else None, part, carried=bool(before)).claim
+        for before, part in zip([(), *parts], parts, strict=False)
+    ]
+
+    whole = reading_model.claims(readings, values, None, carried=False)
+    assert (set(found) == {"readings"}) == whole
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(st.data())
+def test_an_early_end_of_a_window_does_not_help_a_mean(data: st.DataObject) -> None:
+    """If every window keeps the mean, so does the whole, however it was cut. A total does not."""
+    readings = data.draw(descriptors(["mean"])) | {"most": 20}
+    values = data.draw(sequences(readings, longest=18))
+    parts = split(values, data.draw(st.lists(st.integers(1, 6), max_size=6)))
+    if all(closing(readings, part[0], part, carried=False).claim == "readings" for part in parts):
+        numbers = [value for value in values if value is not None]
+        assert reading_model.in_sum(readings["sum"], numbers)
+
+
+def test_an_early_end_of_a_window_can_serve_a_total() -> None:
+    """Why the page recommends a mean: who closes windows decides where they end."""
+    rule = {"kind": "total", "low": "100", "high": "120"}
+    readings = {**COLD_CHAIN, "sum": rule}
+    whole, early = [30, 40, 40, 70], [30, 40, 40]
+
+    assert closing(readings, None, whole, carried=False).claim == "none"
+    assert closing(readings, None, early, carried=False).claim == "readings"
+
+
+# -- proofs ----------------------------------------------------------------------------------------
 
 MEMBERS = make_members()
-STEPS = make_readings(form="plain", pointer=None, most=4)  # carried, so windows of up to 3 follow
-EXACT = free_steps(-100, 100, sum={"kind": "stated", "width": "4"})
-PLAIN = make_owner(MEMBERS)
-CARRYING = make_owner(MEMBERS, readings=STEPS)
-STATING = make_owner(MEMBERS, readings=EXACT)
-
-FIRST = CARRYING.window([b"1.5", b"2.25", b"3"])
-SECOND = CARRYING.window([b"3.5", b"4"], FIRST)
-STATED = STATING.window([b"7", b"-2", b"12"])
-READINGS, NONE = HeaderClaim.READINGS, HeaderClaim.NONE
 
 
-def fault(owner: Owner, window: Window, **changes: Any) -> str:
-    before = window.previous.header if window.previous else None
-    changed = dataclasses.replace(window.header, **changes)
-    return readings_header_fault(owner.descriptor.readings, changed, before)
+def data_of(values: Sequence[Value]) -> list[bytes]:
+    return [b"no number" if value is None else b"%d" % value for value in values]
 
 
-# -- form ------------------------------------------------------------------------------------------
+def verify(owner: ReadingsOwner, window: ReadingsWindow, before: Any, proof: bytes) -> None:
+    previous = before.header if before else None
+    verify_window_proof(owner.descriptor, window.header, previous, window.chunks, proof)
 
 
-def test_a_header_says_what_is_claimed_and_with_what_the_next_proof_begins() -> None:
-    header = FIRST.header
-
-    assert (header.claim, header.last, header.stated) == (
-        READINGS,
-        FIRST.chunks[-1].commitment,
-        None,
-    )
-    assert header.members()["claim"] == "readings"
-    assert STATED.header.members()["sum"] == "15"
-    assert STATED.header.last is None
-
-
-def test_headers_of_streams_without_readings_have_no_new_member() -> None:
-    header = PLAIN.window([b"a"]).header
-
-    assert (header.claim, header.last, header.stated) == (None, None, None)
-    assert not {"claim", "last", "sum"} & set(header.members())
-
-
-def test_the_claim_is_covered_by_the_hash() -> None:
-    relabelled = dataclasses.replace(FIRST.header, claim=NONE)
-
-    assert relabelled.hash != FIRST.header.hash
-    assert relabelled.root(bytes(32)) != FIRST.header.root(bytes(32))
-
-
-@given(
-    st.sampled_from([None, READINGS, NONE]),
-    st.none() | st.binary(min_size=32, max_size=32),
-    st.none() | st.integers(-MAX_SUM, MAX_SUM),
-)
-def test_a_header_with_readings_is_restored_from_its_object(
-    claim: HeaderClaim | None, last: bytes | None, stated: int | None
+@settings(max_examples=examples(60, usual=12), deadline=None)
+@example(({**COLD_CHAIN, "sum": {"kind": "stated", "width": "9"}, "scale": 0}, 40, [50, 45]))
+@example(({**COLD_CHAIN, "scale": 0}, 40, [50, 66]))
+@example(({**COLD_CHAIN, "scale": 0}, None, [50, 55]))
+@given(windows())
+def test_a_readings_proof_exists_exactly_if_the_window_claims_readings(
+    drawn: tuple[Json, Value, list[Value]],
 ) -> None:
-    header = dataclasses.replace(FIRST.header, claim=claim, last=last, stated=stated)
+    readings, first, values = drawn
+    assume(len(values) + readings["carry"] <= readings["most"])
+    owner = make_readings_owner(MEMBERS, "random", **readings)
+    before = owner.window(data_of([first]))
+    window = owner.window(data_of(values), before)
+    carried = window.carried is not None
+    proof = owner.prove(window)
 
-    assert WindowHeader.decode(header.encode()) == header
-    assert len(header.encode()) <= MAX_HEADER_BYTES
+    verify(owner, window, before, proof)
 
-
-@pytest.mark.parametrize(
-    ("name", "value", "refusal"),
-    [
-        ("claim", "blocks", errors.UnknownValue),
-        ("claim", None, errors.WrongType),
-        ("last", "0x00", errors.InvalidHex),
-        ("last", None, errors.WrongType),
-        ("sum", 15, errors.WrongType),
-        ("sum", "-0", errors.UnknownValue),
-        ("sum", "015", errors.UnknownValue),
-        ("sum", "1e3", errors.UnknownValue),
-        ("sum", str(MAX_SUM + 1), errors.IntegerOutOfRange),
-        ("sum", None, errors.WrongType),
-    ],
-)
-def test_a_malformed_member_is_refused(
-    name: str, value: Json, refusal: type[errors.DragonError]
-) -> None:
-    members = {**FIRST.header.members(), name: value}
-
-    with pytest.raises(refusal):
-        WindowHeader.decode(canonical(members))
-
-
-# -- faults of headers -----------------------------------------------------------------------------
-
-
-def test_correct_headers_have_no_fault() -> None:
-    for owner, window in ((CARRYING, FIRST), (CARRYING, SECOND), (STATING, STATED)):
-        readings = owner.descriptor.readings
-
-        assert not fault(owner, window)
-        assert not readings_chunks_fault(readings, window.header, window.chunks)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"claim": READINGS}, {"claim": NONE}, {"last": bytes(32)}, {"stated": 0}]
-)
-def test_a_stream_without_readings_has_none_of_the_members(changes: dict[str, Any]) -> None:
-    window = PLAIN.window([b"a"])
-
-    assert not fault(PLAIN, window)
-    assert "a member of streams with readings" in fault(PLAIN, window, **changes)
-
-
-@pytest.mark.parametrize("owner", [CARRYING, STATING], ids=["carrying", "stating"])
-def test_a_header_must_make_a_claim_or_none(owner: Owner) -> None:
-    window = FIRST if owner is CARRYING else STATED
-
-    assert "lacks the member claim" in fault(owner, window, claim=None)
-
-
-def test_the_last_commitment_is_present_exactly_if_it_is_carried() -> None:
-    assert "requires the member last" in fault(CARRYING, FIRST, last=None)
-    assert "does not allow the member last" in fault(STATING, STATED, last=bytes(32))
-
-
-def test_a_sum_is_present_exactly_if_a_claim_states_it() -> None:
-    assert "must state a sum" in fault(STATING, STATED, stated=None)
-    assert "must not state a sum" in fault(STATING, STATED, claim=NONE)
-    assert "must not state a sum" in fault(CARRYING, FIRST, stated=0)
-    assert not fault(STATING, STATED, claim=NONE, stated=None)
-
-
-def test_a_window_has_no_more_chunks_than_a_proof_covers() -> None:
-    assert not fault(CARRYING, FIRST, count=4)
-    assert "at most 4" in fault(CARRYING, FIRST, count=5)
-    assert not fault(CARRYING, SECOND, count=3)
-    assert "at most 3" in fault(CARRYING, SECOND, count=4)  # the carried chunk counts
-    assert "at most 3" in fault(CARRYING, SECOND, count=4, claim=NONE)
-
-
-def test_the_window_before_must_state_what_is_carried() -> None:
-    lacking = dataclasses.replace(FIRST.header, last=None)
-
-    assert "previous header lacks" in readings_header_fault(STEPS, SECOND.header, lacking)
-
-
-# -- faults of chunk headers -----------------------------------------------------------------------
-
-
-def test_every_chunk_states_the_length_of_the_descriptor() -> None:
-    real = dataclasses.replace(FIRST.chunks[1], length=4)
-    chunks = (FIRST.chunks[0], real, FIRST.chunks[2])
-
-    assert "states a length of 4 bytes" in readings_chunks_fault(STEPS, FIRST.header, chunks)
-    assert not readings_chunks_fault(None, FIRST.header, chunks)
-
-
-def test_the_last_commitment_is_that_of_the_last_chunk() -> None:
-    other = dataclasses.replace(FIRST.header, last=FIRST.chunks[0].commitment)
-
-    assert "not the commitment of the last" in readings_chunks_fault(STEPS, other, FIRST.chunks)
-
-
-# -- closing ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("owner", "closing"),
-    [
-        (PLAIN, Closing(NONE)),
-        (CARRYING, None),
-        (CARRYING, Closing(READINGS, 0)),
-        (STATING, Closing(READINGS)),
-        (STATING, Closing(NONE, 0)),
-    ],
-)
-def test_a_window_is_not_closed_with_a_fault(owner: Owner, closing: Closing | None) -> None:
-    window = owner.window([b"1"])
-
-    with pytest.raises(ValueError, match=r"claim|sum|member"):
-        close(owner.descriptor, None, window.chunks, closing)
-
-
-def test_too_many_chunks_are_not_closed() -> None:
-    with pytest.raises(ValueError, match="at most 3"):
-        CARRYING.window([b"1"] * 4, FIRST)
-
-
-# -- statements ------------------------------------------------------------------------------------
-
-
-def test_claims_state_what_the_header_says() -> None:
-    without = CARRYING.window([b"61"])
-
-    assert without.header.claim is NONE
-    assert statement_of(CARRYING.descriptor, FIRST.header) is Statement.READINGS
-    assert statement_of(CARRYING.descriptor, without.header) is Statement.BLOCKS
-    assert statement_of(PLAIN.descriptor, PLAIN.window([b"a"]).header) is None
-    missing = dataclasses.replace(
-        FIRST.header, claim=None
-    )  # a fault, but of a stream with readings
-    assert statement_of(CARRYING.descriptor, missing) is Statement.BLOCKS
-
-
-def test_the_bounds_are_those_of_the_descriptor() -> None:
-    first = window_statement(CARRYING.descriptor, FIRST.header, None)
-    second = window_statement(CARRYING.descriptor, SECOND.header, FIRST.header)
-    stated = window_statement(STATING.descriptor, STATED.header, None)
-
-    assert first
-    assert second
-    assert stated
-    assert first.bounds == ReadingBounds(-30_000, 60_000, -2_000, 2_000, -90_000, 180_000)
-    assert (first.carried, second.carried) == (None, FIRST.chunks[-1].commitment)
-    assert stated.bounds == ReadingBounds(-100, 100, -200, 200, 15, 19)
-    commitments = [each.commitment for each in (FIRST.chunks[-1], *SECOND.chunks)]
-    assert second.commitments(SECOND.chunks) == commitments
-
-
-def test_a_window_without_the_claim_makes_no_statement_about_readings() -> None:
-    without = CARRYING.window([b"61"])
-
-    assert window_statement(CARRYING.descriptor, without.header, None) is None
-    assert window_statement(PLAIN.descriptor, PLAIN.window([b"a"]).header, None) is None
-
-
-def test_only_a_proof_that_begins_with_the_window_before_needs_its_header() -> None:
-    after = CARRYING.window([b"61"], FIRST)
-
-    assert needs_previous(CARRYING.descriptor, SECOND.header)
-    assert not needs_previous(CARRYING.descriptor, FIRST.header)
-    assert not needs_previous(CARRYING.descriptor, after.header)
-    assert not needs_previous(STATING.descriptor, STATING.window([b"1"], STATED).header)
-
-
-def test_a_statement_needs_the_right_window_before() -> None:
-    other = dataclasses.replace(FIRST.header, last_received_ms=FIRST.header.last_received_ms + 1)
-
-    for before in (None, other, SECOND.header):
-        with pytest.raises(ProofRefused, match="previous window") as refused:
-            window_statement(CARRYING.descriptor, SECOND.header, before)
-        assert refused.value.reason == "input"
-
-
-@pytest.mark.parametrize(
-    ("readings", "changes"),
-    [
-        (EXACT, {"stated": 16}),  # not a multiple of the width + 1
-        (EXACT, {"stated": 305}),  # above three times the highest reading
-        (EXACT, {"stated": -310}),
-        (free_steps(0, 10, sum={"kind": "total", "low": "40", "high": "50"}), {"stated": None}),
-    ],
-)
-def test_a_sum_that_is_not_possible_makes_no_statement(
-    readings: Readings, changes: dict[str, Any]
-) -> None:
-    owner = make_owner(MEMBERS, readings=readings)
-    header = dataclasses.replace(owner.window([b"7", b"2", b"9"]).header, claim=READINGS, **changes)
-
-    with pytest.raises(ProofRefused, match="no sum in the stream's bounds") as refused:
-        window_statement(owner.descriptor, header, None)
-    assert refused.value.reason == "input"
+    expected = reading_model.claims(readings, values, first, carried=carried)
+    assert (window.header.claim == "readings") == expected
+    if expected:
+        with pytest.raises(ProofRefused):
+            verify(owner, window, before, owner.prove_blocks(window))
+        return
+    stated = None
+    if readings["sum"]["kind"] == "stated":
+        total = sum(value for value in values if value is not None)
+        stated = reading_model.stated_sum(int(readings["sum"]["width"]), total)
+    bounds = owner.readings.bounds(len(values), carried, stated)
+    if bounds is not None:
+        with pytest.raises(WrongWitness):
+            owner.prove_readings(window, bounds)
+    lying = replace(window.header, claim=type(window.header.claim)("readings"), stated=stated)
+    with pytest.raises(ProofRefused):
+        verify(owner, replace(window, header=lying), before, proof)

@@ -36,9 +36,9 @@ from dragon.protocol.streams.stream_report_verification import verify_stream_rep
 from dragon.protocol.streams.stream_summary import StreamSummary, sentence
 from dragon.protocol.streams.window import sign
 from dragon.protocol.trust import Trust
-from reading_streams import ReadingOwner, make_reading_owner, readings
 from stream_reports import Ledger, ledger
 from streams import START_MS, Window, make_owner
+from timed_readings import ReadingOwner, make_reading_owner, readings
 
 MEMBERS = make_members(4, targets=1)
 OWNER = make_reading_owner(MEMBERS)

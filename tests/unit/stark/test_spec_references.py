@@ -16,7 +16,7 @@ SPEC = ROOT / "docs" / "spec"
 PACKAGE = Path(dragon.stark.__file__).parent
 ORACLES = [
     ROOT / "tests" / f"{name}.py"
-    for name in ("plainprover", "plainreadings", "plaintraces", "ranks", "leak")
+    for name in ("plainprover", "plainreadings", "readingrows", "plaintraces", "ranks", "leak")
 ]
 SOURCES = sorted(PACKAGE.rglob("*.py")) + ORACLES
 

@@ -41,6 +41,13 @@ def statement_of(descriptor: Descriptor, header: WindowHeader) -> Statement | No
     return Statement.READINGS if header.claim is HeaderClaim.READINGS else Statement.BLOCKS
 
 
+def needs_previous(descriptor: Descriptor, header: WindowHeader) -> bool:
+    """Return whether the window's proof begins with the last commitment of the previous window."""
+    readings = descriptor.readings
+    is_claimed = header.claim is HeaderClaim.READINGS
+    return readings is not None and is_claimed and readings.is_carried(header.number)
+
+
 def window_statement(
     descriptor: Descriptor, header: WindowHeader, previous: WindowHeader | None
 ) -> ReadingsStatement | None:

@@ -266,7 +266,7 @@ class Stream(Answer):
     stream: Hash
     name: Id
     chunks: Count
-    bytes: Count | None = None  # not counted in streams with readings
+    bytes: Count | None  # null in a stream with readings: only its owner may know
     windows: Count  # closed
     descriptor: dict[str, Any] | None = None  # its hash is the id, so it is checked
     certified: Count

@@ -57,6 +57,7 @@ class ColdChain:
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ColdChain]:
     folder = tmp_path_factory.mktemp("chain")
+    (folder / "world").mkdir()
     with StreamWorld(folder / "world", make_members(4)) as world:
         world.run(1, peers=False)
         stream = world.make("cold-chain", mode="message", readings=COLD_CHAIN.to_json())

@@ -22,6 +22,7 @@ from dragon.stark.prover.cache import DiskCache, compiling_alone
 
 Words = NDArray[np.uint64]  # field elements: Montgomery form, flat, below p unless said otherwise
 Words32 = NDArray[np.uint32]  # words of BLAKE2s, flat
+Bytes = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 # One field element, or eight in lanes. numba infers which from the use.
 Number: TypeAlias = Any

@@ -84,7 +84,7 @@ def points(roots: Words, row: int) -> Number:
 
 
 @inline
-def _invert(x: Number) -> Number:
+def invert(x: Number) -> Number:
     """x^(p - 2)."""
     result = x
     for bit in range(60, -1, -1):
@@ -101,7 +101,7 @@ def invert_vectors(values: Words, prefixes: Words, count: int) -> None:
     for k in range(1, count):
         lanes.store(prefixes, LANES * k, total)
         total = lanes.product(total, lanes.load(values, LANES * k))
-    total = _invert(total)
+    total = invert(total)
     for k in range(count - 1, 0, -1):
         x = lanes.load(values, LANES * k)
         lanes.store(values, LANES * k, lanes.product(total, lanes.load(prefixes, LANES * k)))

@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from dragon.stark import field
 from dragon.stark.airs.blocks import BlocksAir
+from dragon.stark.airs.readings import ReadingsAir
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.extension import Element
 from dragon.stark.parameters import Parameters, Slack
+from dragon.stark.reading_bounds import ReadingBounds
+from dragon.stark.readings import readings_statement
 from dragon.stark.rescue import Digest
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -23,6 +27,17 @@ BLOCKS_PROOFS = [
     *[f"proof_reference_b{b}.json" for b in (1, 2, 4, 64)],
     *[f"proof_standard_b{b}.json" for b in (1, 2, 4, 64)],
     "proof_strong_b1.json",
+]
+
+READINGS_PROOFS = [
+    *[f"proof_standard_{b}.json" for b in ("b2", "b2_point", "b4_meter", "b8_wide", "b16")],
+    *[f"proof_standard_{b}.json" for b in ("b64", "b64_temperature")],
+    "proof_strong_b4.json",
+]
+# Valid under the tiny parameters that each file states.
+TINY_READINGS_PROOFS = [
+    *[f"valid_{name}_b4.json" for name in ("carried", "not_an_opening", "unusual")],
+    "valid_b8.json",
 ]
 
 
@@ -39,6 +54,11 @@ def ziggy(name: str) -> Any:
 def blocks(name: str) -> Any:
     """A new copy of a file of the blocks vectors."""
     return json.loads(_text("blocks", name))
+
+
+def readings(name: str) -> Any:
+    """A new copy of a file of the readings vectors."""
+    return json.loads(_text("readings", name))
 
 
 # -- reading values ------------------------------------------------------------------------------
@@ -110,6 +130,22 @@ def blocks_air(file: Any) -> BlocksAir:
     outputs = [field.decode(bytes.fromhex(output)) for output in statement["outputs"]]
     message = bytes.fromhex(statement["message_hex"])
     return BlocksAir(tuple((a, b, c, d) for a, b, c, d in outputs), message)
+
+
+def reading_bounds(statement: Any) -> ReadingBounds:
+    """The bounds in the statement of a file."""
+    return ReadingBounds(**{each.name: statement[each.name] for each in fields(ReadingBounds)})
+
+
+def readings_air(file: Any) -> ReadingsAir:
+    statement = file["statement"]
+    return readings_statement(
+        bytes.fromhex(statement["identity"]),
+        [bytes.fromhex(each) for each in statement["commitments"]],
+        statement["carried"],
+        reading_bounds(statement),
+        bytes.fromhex(statement["message_hex"]),
+    )
 
 
 # -- altering ------------------------------------------------------------------------------------

@@ -24,11 +24,13 @@ MAX_DEPTH: Final = 16  # nesting levels of one value
 MAX_TEXT_DEPTH: Final = 64  # nesting levels of a whole text, checked before it is parsed
 MAX_INTEGER_DIGITS: Final = 17  # of MAX_INTEGER, with a sign
 MAX_QUOTED_CHARS: Final = 64  # of foreign text in an error message
+DECIMAL_PATTERN: Final = "^-?(0|[1-9][0-9]*)$"
 _ID: Final = re.compile(r"[a-z0-9_-]{1,32}", re.ASCII)
 # Matches whole strings, and brackets outside strings. A string without an end matches up to the end
 # of the text, which keeps the time linear.
 _BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _HEX: Final = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII)
+_DECIMAL: Final = re.compile(DECIMAL_PATTERN.strip("^$"), re.ASCII)
 
 
 def canonical(value: Json) -> bytes:
@@ -277,6 +279,21 @@ class Members:
                 f"{name} must be between {least} and {most}", member=name, value=value
             )
         return value
+
+    def decimal(self, name: str, *, least: int, most: int) -> int:
+        """Take a string of decimal digits: an integer from `least` to `most`, without zeros before.
+
+        For integers that may pass 2^53 - 1.
+        """
+        value = self._string(name)
+        longest = max(len(str(least)), len(str(most)))
+        if len(value) > longest or value == "-0" or not _DECIMAL.fullmatch(value):
+            message = f"{name} must be a string with an integer in decimal digits"
+            raise errors.UnknownValue(message, member=name, value=_quoted(value))
+        if not least <= (number := int(value)) <= most:
+            message = f"{name} must be between {least} and {most}"
+            raise errors.IntegerOutOfRange(message, member=name, value=value)
+        return number
 
     def hex(self, name: str, *, size: int | range) -> bytes:
         """Take a string of hexadecimal digits; `size` is its number of bytes, or a range."""

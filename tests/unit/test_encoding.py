@@ -468,6 +468,7 @@ VALID: dict[str, Json] = {
     "id": "operator_1",
     "ids": ["a", "b"],
     "integer": 7,
+    "decimal": "-12",
     "hex": "0x0102",
     "list": [1, "two"],
     "object": {"k": 1},
@@ -478,6 +479,7 @@ READERS: dict[str, Callable[[Members], object]] = {
     "id": lambda m: m.id("id"),
     "ids": lambda m: m.ids("ids", most=2),
     "integer": lambda m: m.integer("integer", least=1, most=9),
+    "decimal": lambda m: m.decimal("decimal", least=-12, most=100),
     "hex": lambda m: m.hex("hex", size=2),
     "list": lambda m: m.list("list", most=2),
     "object": lambda m: m.object("object"),
@@ -494,7 +496,8 @@ def take_all(value: Json) -> list[object]:
 def test_the_members_of_a_valid_object_are_taken() -> None:
     taken = take_all(VALID)
 
-    assert taken == ["words", "up", "operator_1", ("a", "b"), 7, b"\x01\x02", [1, "two"], {"k": 1}]
+    words, numbers = ["words", "up", "operator_1", ("a", "b")], [7, -12]
+    assert taken == [*words, *numbers, b"\x01\x02", [1, "two"], {"k": 1}]
 
 
 def test_taking_members_does_not_change_the_object() -> None:
@@ -555,6 +558,22 @@ def test_an_unknown_member_is_refused(name: str) -> None:
         ("integer", [7], errors.WrongType),
         ("integer", 0, errors.IntegerOutOfRange),
         ("integer", 10, errors.IntegerOutOfRange),
+        ("decimal", 7, errors.WrongType),
+        ("decimal", None, errors.WrongType),
+        ("decimal", "", errors.UnknownValue),
+        ("decimal", "-", errors.UnknownValue),
+        ("decimal", "-0", errors.UnknownValue),
+        ("decimal", "+7", errors.UnknownValue),
+        ("decimal", "07", errors.UnknownValue),
+        ("decimal", "7 ", errors.UnknownValue),
+        ("decimal", "7\n", errors.UnknownValue),
+        ("decimal", "1.5", errors.UnknownValue),
+        ("decimal", "1e1", errors.UnknownValue),
+        ("decimal", "\u0667", errors.UnknownValue),
+        ("decimal", "-013", errors.UnknownValue),
+        ("decimal", "1" * 5000, errors.UnknownValue),
+        ("decimal", "-13", errors.IntegerOutOfRange),
+        ("decimal", "101", errors.IntegerOutOfRange),
         ("hex", 258, errors.WrongType),
         ("hex", "0x01", errors.InvalidHex),
         ("hex", "0x010203", errors.InvalidHex),

@@ -53,11 +53,15 @@ def _checked(entry: AuditedEntry) -> AuditedEntry:
 
 
 def read_rows(database: sqlite3.Connection, table: Table) -> Rows:
-    """Yield the rows of a derived table, in the order in which the events give them."""
-    known = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table.name,)).fetchone()
-    if known is None and table.name != "logs":
+    """Yield the rows of a derived table, in the order in which the events give them.
+
+    A column that the file does not have yet is null in all rows.
+    """
+    known = {row[1] for row in database.execute(f"PRAGMA table_info({table.name})")}
+    if not known and table.name != "logs":
         return  # the file is older than this table
-    query = f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {table.order}"  # noqa: S608
+    columns = (each if each in known else f"NULL AS {each}" for each in table.columns)
+    query = f"SELECT {', '.join(columns)} FROM {table.name} ORDER BY {table.order}"  # noqa: S608
     with closing(database.execute(query)) as found:
         yield from found
 

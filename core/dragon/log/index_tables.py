@@ -23,7 +23,8 @@ from dragon.storage.database import Database
 
 # Not `*`: SQLite then says which column a damaged schema lacks.
 _WINDOW_COLUMNS: Final = (
-    "position, stream, number, previous, header, verdict, reason, proof, parameters, timestamp"
+    "position, stream, number, previous, header, "
+    "verdict, reason, proof, parameters, timestamp, statement"
 )
 _ENDORSEMENT_COLUMNS: Final = "position, stream, first, last, verdict, note, expert, timestamp"
 
@@ -221,7 +222,8 @@ def _applied(claim: type[C]) -> Callable[[RowMapping], Applied[C]]:
     """Return a function that decodes a row into a claim, with the claim's own codecs."""
 
     def make(row: RowMapping) -> Applied[C]:
-        members = Members(dict(row), "the row")
+        present = {name: value for name, value in row.items() if value is not None}
+        members = Members(present, "the row")
         return Applied(members.integer("position"), claim.take(members))
 
     return make

@@ -28,7 +28,7 @@ from dragon.protocol.evidence.seal import Seal as SealShape
 from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
 from dragon.protocol.messages import Suspicion as SuspicionShape
 from dragon.protocol.period import PeriodLeaf as PeriodLeafShape
-from dragon.protocol.shape import Shape, codecs_of
+from dragon.protocol.shape import Codec, Shape, codecs_of
 from dragon.protocol.streams.chunks import ChunkHeader as ChunkHeaderShape
 from dragon.protocol.streams.window import WindowHeader as WindowHeaderShape
 
@@ -108,10 +108,14 @@ class Readiness(Schema):
 
 def _members(shape: type[Shape]) -> dict[str, Any]:
     """The fields of a model for the members of a shape, in order."""
-    return {
-        field: (_annotation(codec.schema()), Field(alias=codec.name))
-        for field, codec in codecs_of(shape)
-    }
+    return {field: _member(codec) for field, codec in codecs_of(shape)}
+
+
+def _member(codec: Codec) -> tuple[Any, Any]:
+    annotation = _annotation(codec.schema())
+    if codec.optional:
+        return annotation | None, Field(default=None, alias=codec.name)
+    return annotation, Field(alias=codec.name)
 
 
 def _annotation(schema: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ A shape is a frozen dataclass. The annotation of each field names the codec of i
     class Reading(Shape):
         sensor: Annotated[str, Id()]
         begin: Annotated[int, Integer(name="from")]
+        unit: Annotated[str | None, Id(optional=True)] = None  # absent from the JSON if None
 
 Members are decoded in the order of the fields; the first invalid member determines the error.
 """
@@ -18,7 +19,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, Self, TypeAlias, get_args, get_origin, get_type_hints
 
-from dragon.encoding import MAX_INTEGER, Json, Members, to_hex
+from dragon.encoding import DECIMAL_PATTERN, MAX_INTEGER, Json, Members, to_hex
 from dragon.protocol import signing
 
 # A bound of an integer: fixed, or computed from the fields before it.
@@ -30,6 +31,7 @@ class Codec(ABC):
     """The JSON form of one member."""
 
     name: str = ""  # the member's name, if it differs from the field's name
+    optional: bool = False  # whether the member may be absent; the field is None then
 
     @abstractmethod
     def take(self, members: Members, name: str, before: Mapping[str, Any]) -> Any:
@@ -83,6 +85,23 @@ class Integer(Codec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decimal(Codec):
+    """An integer as a string of decimal digits, for integers that may pass 2^53 - 1."""
+
+    least: int
+    most: int
+
+    def take(self, members: Members, name: str, before: Mapping[str, Any]) -> int:
+        return members.decimal(name, least=self.least, most=self.most)
+
+    def encode(self, value: int) -> Json:
+        return str(value)
+
+    def schema(self) -> dict[str, Json]:
+        return {"type": "string", "pattern": DECIMAL_PATTERN}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hex(Codec):
     """Bytes as `0x` and lower-case hexadecimal digits."""
 
@@ -129,7 +148,9 @@ class Shape:
     def members(self) -> dict[str, Json]:
         """Return the members of the JSON object."""
         return {
-            codec.name: codec.encode(getattr(self, field)) for field, codec in codecs_of(type(self))
+            codec.name: codec.encode(value)
+            for field, codec in codecs_of(type(self))
+            if (value := getattr(self, field)) is not None
         }
 
     @classmethod
@@ -137,7 +158,10 @@ class Shape:
         """Take the members out of a larger object. Raises InvalidEncoding."""
         taken: dict[str, Any] = {}
         for field, codec in codecs_of(cls):
-            taken[field] = codec.take(members, codec.name, taken)
+            if codec.optional and codec.name not in members:
+                taken[field] = None
+            else:
+                taken[field] = codec.take(members, codec.name, taken)
         made = cls(**taken)
         made.check_members()
         return made

@@ -7,8 +7,7 @@ from typing import Final
 
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.commitment import decode_output
-from dragon.stark.parameter_sets import MAX_BLOCKS, named_set
-from dragon.stark.parameters import Slack
+from dragon.stark.parameter_sets import MAX_BLOCKS, named_set, strict_set
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.verifier import verify
 
@@ -70,12 +69,7 @@ def verify_window(
 ) -> None:
     """Verify that `proof` proves the window's statement under the named set. Returns nothing.
 
-    Windows require a strict set, even without chunks: an identity that also signs under a base
-    parameter file would have only the weaker secrecy of that file (section 18.12).
-
     Raises ProofRefused: the proof is invalid, or the set is not strict.
     """
-    if named_set(set_name).slack is not Slack.STRICT:
-        text = f"windows require a strict parameter set, and {set_name} is not strict"
-        raise ProofRefused(Reason.PARAMETERS, text)
+    strict_set(set_name)
     verify_blocks(set_name, window_outputs(identity, commitments), message, proof)

@@ -63,6 +63,14 @@ def mul(a: Element, b: Element) -> Element:
     )
 
 
+def product(factors: Iterable[Element]) -> Element:
+    """The product of these elements; one if there are none."""
+    result = ONE
+    for each in factors:
+        result = mul(result, each)
+    return result
+
+
 def power(a: Element, exponent: int) -> Element:
     """a^exponent for exponent >= 0, by squaring."""
     result = ONE

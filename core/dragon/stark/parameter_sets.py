@@ -132,6 +132,21 @@ def named_set(name: str) -> ParameterSet:
     return SETS[name]
 
 
+def strict_set(name: str) -> ParameterSet:
+    """The parameter set with this name, for a window.
+
+    Windows require a strict set, even without chunks: an identity that also signs under a base
+    parameter file would have only the weaker secrecy of that file (section 18.12).
+
+    Raises ProofRefused (parameters): the name is unknown, or the set is not strict.
+    """
+    chosen = named_set(name)
+    if chosen.slack is not Slack.STRICT:
+        message = f"windows require a strict parameter set, and {name} is not strict"
+        raise ProofRefused(Reason.PARAMETERS, message)
+    return chosen
+
+
 def parameters_for(name: str, n_blocks: int) -> Parameters:
     """The parameters of the named set for `n_blocks` blocks. Raises ProofRefused (parameters)."""
     return named_set(name).parameters(n_blocks)

@@ -1,4 +1,4 @@
-"""The seeds of the hash chains (sections 4 and 18.2).
+"""The seeds of the hash chains (sections 4, 18.2 and 19.2).
 
 A channel seed binds a proof to its statement. A zero-knowledge seed is a secret of the prover: it
 determines all blinding.
@@ -45,6 +45,31 @@ def blocks_zk_seed(channel_seed: bytes, rho: bytes, preimages: Sequence[Sequence
     """
     encoded = b"".join(field.encode(preimage) for preimage in preimages)
     return b"Ziggy blocks private seed\0" + blake2s_256(channel_seed) + rho + encoded
+
+
+def readings_channel_seed(
+    parameters_digest: bytes,
+    n_readings: int,
+    carried: bool,
+    bounds: bytes,
+    *,
+    outputs: Sequence[Sequence[int]],
+    message: bytes,
+) -> bytes:
+    """The channel seed of a readings proof (section 19.2).
+
+    `bounds` are the 96 bytes of `ReadingBounds.encode`. The seed is injective in all its arguments:
+    all fields before the message have a fixed length given the number of outputs.
+    """
+    counts = len(outputs).to_bytes(8, "big") + n_readings.to_bytes(8, "big") + bytes([carried])
+    encoded = b"".join(field.encode(output) for output in outputs)
+    return b"Ziggy readings\0" + parameters_digest + counts + bounds + encoded + message
+
+
+def readings_zk_seed(channel_seed: bytes, rho: bytes, preimages: Sequence[Sequence[int]]) -> bytes:
+    """The blinding seed of a readings proof, with the arguments of `blocks_zk_seed`."""
+    encoded = b"".join(field.encode(preimage) for preimage in preimages)
+    return b"Ziggy readings private seed\0" + blake2s_256(channel_seed) + rho + encoded
 
 
 def chain_channel_seed(output: Sequence[int], chain_length: int) -> bytes:

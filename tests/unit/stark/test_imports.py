@@ -26,7 +26,8 @@ MODULES = sorted(
 
 def test_importing_the_verifier_loads_neither_prover_nor_compiled_code() -> None:
     loaded = (
-        "import sys; import dragon.stark.blocks, dragon.stark.ziggy, dragon.stark.security;"
+        "import sys; import dragon.stark.blocks, dragon.stark.readings;"
+        "import dragon.stark.ziggy, dragon.stark.security;"
         "import dragon.stark.airs.rescue_chain, dragon.stark.commitment;"
         "print(*sys.modules, sep='\\n')"
     )

@@ -44,13 +44,15 @@ def numbers_in(cited: str) -> list[str]:
 
 
 def headings() -> set[str]:
-    """The numbered headings of both pages. Sections 0 to 17 and section 18 have a page each."""
-    base, blocks = (
-        set(HEADING.findall((SPEC / name).read_text())) for name in ("ziggy.md", "ziggy-blocks.md")
+    """The numbered headings. Sections 0 to 17, section 18 and section 19 have a page each."""
+    base, blocks, readings = (
+        set(HEADING.findall((SPEC / f"{name}.md").read_text()))
+        for name in ("ziggy", "ziggy-blocks", "ziggy-readings")
     )
     assert all(int(number.split(".")[0]) <= 17 for number in base)
     assert all(number.split(".")[0] == "18" for number in blocks)
-    return base | blocks
+    assert all(number.split(".")[0] == "19" for number in readings)
+    return base | blocks | readings
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -66,9 +68,9 @@ def test_every_citation_says_that_it_is_a_section(source: Path) -> None:
 def test_the_headings_are_those_of_the_specification() -> None:
     found = headings()
 
-    assert {str(number) for number in range(19)} <= found
-    assert {"1.3", "9.1", "14.1", "18.1", "18.12"} <= found
-    assert not found & {"19", "3.1", "18.13"}
+    assert {str(number) for number in range(20)} <= found
+    assert {"1.3", "9.1", "14.1", "18.1", "18.12", "19.1", "19.16"} <= found
+    assert not found & {"20", "3.1", "18.13", "19.17"}
 
 
 SAMPLE = '''

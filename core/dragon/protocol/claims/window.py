@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
@@ -39,6 +39,13 @@ class InvalidReason(enum.StrEnum):
     STARK = "stark"  # the proof does not prove the statement
 
 
+class Statement(enum.StrEnum):
+    """What the proof of a window in a stream with readings is about."""
+
+    READINGS = "readings"  # the committed readings are within the bounds of the descriptor
+    BLOCKS = "blocks"  # the commitments alone, as in streams without readings
+
+
 @dataclass(frozen=True, slots=True)
 class WindowClaim(EventClaim):
     """A window was found valid or invalid in the round that begins at `timestamp`."""
@@ -56,6 +63,10 @@ class WindowClaim(EventClaim):
     proof: Annotated[bytes, HASH]  # SHA-256 of the proof that was verified
     parameters: Annotated[str, Word(words=WINDOW_SETS)]  # the parameter set it was verified under
     timestamp: Annotated[int, Integer()]  # Unix seconds, the start of a round
+    # What was proven. Present exactly in streams with readings, and equal to what the header says.
+    statement: Annotated[
+        Statement | None, Word(words=list(Statement), type=Statement, optional=True)
+    ] = None
 
     def check_members(self) -> None:
         if (self.verdict is Verdict.VALID) is not (self.reason is InvalidReason.NONE):
@@ -66,11 +77,17 @@ class WindowClaim(EventClaim):
             raise errors.UnknownValue(message, member="reason", value=str(self.reason))
 
 
+# What the sentence of a valid window says about its readings.
+_PROVEN: Final[Mapping[Statement | None, str]] = {
+    Statement.READINGS: ", all committed readings within bounds,",
+    Statement.BLOCKS: ", without a claim about its readings,",
+    None: "",
+}
 WINDOWS: Final = Table(
     "windows",
     (
         *("position", "stream", "number", "previous", "header"),
-        *("verdict", "reason", "proof", "parameters", "timestamp"),
+        *("verdict", "reason", "proof", "parameters", "timestamp", "statement"),
     ),
     "position",
 )
@@ -138,7 +155,7 @@ class WindowKind(Kind[WindowClaim]):
         return f"@{to_hex(claim.stream)}"
 
     def rows(self, claim: WindowClaim, position: int, signature: bytes) -> Iterable[Row]:
-        yield Row(WINDOWS, {"position": position, **claim.members()})
+        yield Row(WINDOWS, {"position": position, "statement": None, **claim.members()})
         if claim.verdict is Verdict.VALID:
             head: dict[str, Json] = {
                 "stream": to_hex(claim.stream),
@@ -152,7 +169,10 @@ class WindowKind(Kind[WindowClaim]):
     def sentence(self, claim: WindowClaim) -> str:
         reason = "" if claim.verdict is Verdict.VALID else f" ({claim.reason})"
         window = f"window {claim.number} of stream {to_hex(claim.stream)}"
-        return f"{window} was {claim.verdict}{reason} in the round from {utc(claim.timestamp)}"
+        proven = _PROVEN[claim.statement] if claim.verdict is Verdict.VALID else ""
+        return (
+            f"{window} was {claim.verdict}{reason}{proven} in the round from {utc(claim.timestamp)}"
+        )
 
 
 def _not_next(claim: WindowClaim, stream: StreamState, message: str) -> errors.NotNext:

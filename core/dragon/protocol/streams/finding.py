@@ -17,6 +17,7 @@ from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.chunks import ChunkHeader, tree_of
 from dragon.protocol.streams.descriptor import Descriptor
+from dragon.protocol.streams.statements import statement_of
 from dragon.protocol.streams.window import (
     WindowHeader,
     chunks_fault,
@@ -68,6 +69,7 @@ class Finding:
             proof=proof_digest,
             parameters=descriptor.parameters,
             timestamp=timestamp,
+            statement=statement_of(descriptor, header),
         )
 
     def members(self) -> dict[str, Json]:

@@ -6,6 +6,7 @@ which faults make a window invalid.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +17,20 @@ from typing import Annotated, ClassVar, Final, Self
 from dragon import errors
 from dragon.encoding import Json, Members, canonical, parse
 from dragon.protocol import bls
-from dragon.protocol.shape import HASH, Hex, Integer, SignedShape
+from dragon.protocol.shape import HASH, Decimal, Hex, Integer, SignedShape, Word
 from dragon.protocol.streams.chunks import ChunkHeader, tree_of
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.stark.blocks import MAX_CHUNKS, window_outputs
 
 MAX_HEADER_BYTES: Final = 1024
+MAX_SUM: Final = 1 << 71  # no sum of the readings of a window is larger in size
+
+
+class HeaderClaim(enum.StrEnum):
+    """What the header of a window with readings claims about them."""
+
+    READINGS = "readings"  # they are within the bounds of the descriptor; the proof shows it
+    NONE = "none"  # nothing; the window is proven like those of streams without readings
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,16 @@ class WindowHeader(SignedShape):
     first_received_ms: Annotated[int, Integer()]  # Unix milliseconds, of the first chunk
     last_received_ms: Annotated[int, Integer()]  # Unix milliseconds, of the last chunk
     chunks_root: Annotated[bytes, Hex(name="root")]  # RFC 6962, over the chunk headers
+    # The following members are absent in streams without readings.
+    claim: Annotated[
+        HeaderClaim | None, Word(words=list(HeaderClaim), type=HeaderClaim, optional=True)
+    ] = None
+    # The last commitment, if the descriptor says `carry`. The next window's proof begins with it.
+    last: Annotated[bytes | None, Hex(size=32, optional=True)] = None
+    # The lower end of the sum's interval, where the descriptor leaves it to the header.
+    stated: Annotated[
+        int | None, Decimal(name="sum", least=-MAX_SUM, most=MAX_SUM, optional=True)
+    ] = None
 
     @property
     def next_first(self) -> int:

@@ -37,6 +37,12 @@ def periodic_columns() -> Matrix:
     return (*zip(*even, strict=True), *zip(*odd, strict=True))
 
 
+def rows_vanishing_at(z: Element, n_blocks: int) -> list[Element]:
+    """z^B - ω_16^r for each row r of a block; it vanishes exactly on the rows ≡ r mod 16."""
+    y = ext.power(z, n_blocks)
+    return [ext.sub(y, ext.embed(root)) for root in field.powers(_ROUND_ROOT, BLOCK_ROWS)]
+
+
 @dataclass(frozen=True, slots=True)
 class BlocksAir:
     """The outputs P_0 … P_{B-1}, four elements of F each, and the message bound to them.
@@ -99,12 +105,8 @@ class BlocksAir:
         starts = starts_of_rounds(values[WIDTH:], odd)
         outputs = self.outputs_at(z, lengths)
 
-        # y - ω_16^r vanishes exactly on rows ≡ r mod 16.
-        y = ext.power(z, self.n_blocks)
-        on_row = [ext.sub(y, ext.embed(root)) for root in field.powers(_ROUND_ROOT, BLOCK_ROWS)]
-        chained = ext.ONE
-        for r in range(1, OUTPUT_ROW):
-            chained = ext.mul(chained, on_row[r])
+        on_row = rows_vanishing_at(z, self.n_blocks)
+        chained = ext.product(on_row[1:OUTPUT_ROW])
 
         exponents = self.exponents(lengths)
         capacity = [ext.sub(even[i], starts[i]) for i in CAPACITY]

@@ -18,14 +18,9 @@ from dragon.stark.channel import ProofReader
 from dragon.stark.deep import DeepPolynomial
 from dragon.stark.parameters import DEGREE_FACTOR, Lengths, Parameters
 from dragon.stark.prover.kernels.jit import Bytes, Indices, Words
+from dragon.stark.prover.kernels.query_layers import fold_rows, is_on_last_layer, open_layer
 from dragon.stark.prover.kernels.query_openings import REFUSED, open_rows
-from dragon.stark.prover.kernels.query_values import (
-    GEOMETRY,
-    deep_at,
-    fold_rows,
-    is_on_last_layer,
-    open_layer,
-)
+from dragon.stark.prover.kernels.query_values import deep_at
 from dragon.stark.prover.montgomery import words
 from dragon.stark.reciprocals import Reciprocals
 from dragon.stark.transcript import FriCommitments, OutOfDomain
@@ -74,12 +69,10 @@ def _checked(
     width = lengths.columns
     trace, composition = _numbers(rows.size * width), _numbers(rows.size * _PARTS)
     at = _read(
-        open_rows(
-            proof, reader.offset, rows, width, salt, size, _bytes(sampled.trace_root), trace
-        )
+        open_rows(proof, reader.offset, rows, width, salt, size, _bytes(sampled.trace_root), trace)
     )
-    root = _bytes(sampled.composition_root)
-    at = _read(open_rows(proof, at, rows, _PARTS, 0, size, root, composition))
+    expected = _bytes(sampled.composition_root)
+    at = _read(open_rows(proof, at, rows, _PARTS, 0, size, expected, composition))
 
     # (2) Compute the DEEP polynomial at these rows, and from it the first layer.
     values = _deep_values(lengths, committed, rows, trace, composition)

@@ -46,6 +46,7 @@ class Kernel:
 
     def __init__(self, function: Callable[..., Any], signature: str) -> None:
         self.name = function.__name__
+        self.module = function.__module__
         self._signature = signature
         self._dispatcher: Any = numba.njit(**_KERNEL)(function)
         self._dispatcher._cache = DiskCache(self.name)

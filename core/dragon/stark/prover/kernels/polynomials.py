@@ -44,6 +44,16 @@ def powers(result: Words, start: Number, base: Number) -> None:
         lanes.store(result, i, lanes.canonical(power8))
 
 
+@kernel("void(uint64[::1], uint64)")
+def scale(numbers: Words, factor: Number) -> None:
+    """Multiply each number by `factor`, in place. The results are canonical.
+
+    With R² it converts to Montgomery form, with 1 from it: `product` divides by R.
+    """
+    for i in range(numbers.size):
+        numbers[i] = lanes.canonical(lanes.product(numbers[i], factor))
+
+
 @kernel("void(uint64[::1], int64, uint64[::1], uint64[::1], int64, int64)")
 def values_at(
     coefficients: Words, length: int, point: Words, values: Words, first: int, last: int

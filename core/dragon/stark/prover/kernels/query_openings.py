@@ -13,16 +13,16 @@ import numpy as np
 from dragon.stark.field import P
 from dragon.stark.prover.kernels import blake2s
 from dragon.stark.prover.kernels.blake2s import DIGEST_WORDS
-from dragon.stark.prover.kernels.jit import Bytes, Indices, Words, Words32, inline, kernel
+from dragon.stark.prover.kernels.jit import Bytes, Indices, Number, Words, Words32, inline, kernel
 
 REFUSED: Final = -1
-_BLOCK_BYTES: Final = 64
+BLOCK_BYTES: Final = 64
 _DIGEST_BYTES: Final = 4 * DIGEST_WORDS
 _ZERO: Final = np.uint8(0)
 
 
 @inline
-def read_number(source: Bytes, at: int) -> int:
+def read_number(source: Bytes, at: int) -> Number:
     """The eight bytes from `at` on, big endian. Numbers of the wire are in Montgomery form."""
     number = np.uint64(0)
     for k in range(8):
@@ -31,7 +31,7 @@ def read_number(source: Bytes, at: int) -> int:
 
 
 @inline
-def write_number(number: int, target: Bytes, at: int) -> None:
+def write_number(number: Number, target: Bytes, at: int) -> None:
     """Write eight bytes, big endian."""
     for k in range(8):
         target[at + k] = np.uint8((number >> np.uint64(56 - 8 * k)) & np.uint64(0xFF))
@@ -56,7 +56,7 @@ def hash_leaf(message: Bytes, size: int, state: Words32, digests: Bytes, place: 
 
     `message` has room for whole blocks.
     """
-    padded = max(1, (size + _BLOCK_BYTES - 1) // _BLOCK_BYTES) * _BLOCK_BYTES
+    padded = max(1, (size + BLOCK_BYTES - 1) // BLOCK_BYTES) * BLOCK_BYTES
     for k in range(size, padded):
         message[k] = _ZERO
     blake2s.digest_one(state, message.view(np.uint32), size)
@@ -74,7 +74,7 @@ def read_root(
     `nodes` holds the indices of the leaves, ascending, and `digests` their hashes; both are
     overwritten. Siblings are read level by level from the leaves, left to right.
     """
-    message = np.empty(_BLOCK_BYTES, np.uint8)
+    message = np.empty(BLOCK_BYTES, np.uint8)
     state = np.empty(DIGEST_WORDS, np.uint32)
     for k in range(count):
         nodes[k] += n_leaves
@@ -96,7 +96,7 @@ def read_root(
                 for j in range(_DIGEST_BYTES):
                     message[_DIGEST_BYTES - own + j] = proof[at + j]
                 at += _DIGEST_BYTES
-            hash_leaf(message, _BLOCK_BYTES, state, digests, parents)
+            hash_leaf(message, BLOCK_BYTES, state, digests, parents)
             nodes[parents] = node >> 1
             parents += 1
         count = parents
@@ -121,7 +121,7 @@ def open_rows(
     if salts == REFUSED or salts + count * salt_bytes > proof.size:
         return REFUSED
     size = row_bytes + salt_bytes
-    message = np.empty(_BLOCK_BYTES * (1 + size // _BLOCK_BYTES), np.uint8)
+    message = np.empty(BLOCK_BYTES * (1 + size // BLOCK_BYTES), np.uint8)
     state = np.empty(DIGEST_WORDS, np.uint32)
     digests = np.empty(_DIGEST_BYTES * count, np.uint8)
     for k in range(count):

@@ -1,8 +1,4 @@
-"""What a verifier computes from opened rows: the DEEP polynomial and the folds of FRI.
-
-Sections 8.1 and 9. The results have the order of the opened rows. Functions that read the proof
-return the offset behind what they read, or `REFUSED`.
-"""
+"""What a verifier computes: interpolants, and the DEEP polynomial at opened rows (section 8.1)."""
 
 from __future__ import annotations
 
@@ -12,26 +8,17 @@ import numpy as np
 
 from dragon.stark.field import P, R
 from dragon.stark.prover.kernels import lanes
-from dragon.stark.prover.kernels.blake2s import DIGEST_WORDS
-from dragon.stark.prover.kernels.jit import Bytes, Indices, Number, Words, inline, kernel
+from dragon.stark.prover.kernels.jit import Indices, Number, Words, inline, kernel
 from dragon.stark.prover.kernels.polynomials import invert, multiply
-from dragon.stark.prover.kernels.query_openings import (
-    REFUSED,
-    hash_leaf,
-    read_numbers,
-    read_root,
-    write_number,
-)
 
 GEOMETRY: Final = 12  # numbers that describe the point of a group
 _ZERO: Final = np.uint64(0)
 _ONE: Final = np.uint64(R)
 _OFFSET: Final = np.uint64(3 * R % P)  # of the evaluation domain
-_ELEMENT_BYTES: Final = 24
 
 
 @inline
-def _point(roots: Words, index: int, log_width: int) -> Number:
+def point_of(roots: Words, index: int, log_width: int) -> Number:
     """ω^rev(index) for the subgroup whose size is 2^log_width times that of the indices.
 
     Bit j of the index contributes the root of unity of order 2^(j + 1 + log_width); `roots` has
@@ -81,7 +68,7 @@ def deep_at(
     groups, count = spans.size // 2, rows.size
     points, norms = np.empty(count, np.uint64), np.empty(count * groups, np.uint64)
     for i in range(count):
-        points[i] = lanes.canonical(lanes.product(_point(roots, rows[i], 0), _OFFSET))
+        points[i] = lanes.canonical(lanes.product(point_of(roots, rows[i], 0), _OFFSET))
         for g in range(groups):
             at = GEOMETRY * g
             inner = lanes.product(lanes.difference(geometry[at + 9], points[i]), points[i])
@@ -99,10 +86,8 @@ def deep_at(
             at = GEOMETRY * g
             n0, n1, n2 = _ZERO, _ZERO, _ZERO
             for k in range(spans[2 * g], spans[2 * g] + spans[2 * g + 1]):
-                if k < width:
-                    number = trace[i * width + k]
-                else:
-                    number = composition[i * parts + k - width]
+                in_trace = k < width
+                number = trace[i * width + k] if in_trace else composition[i * parts + k - width]
                 n0 = lanes.sum_of(n0, lanes.product(number, weights[weight]))
                 n1 = lanes.sum_of(n1, lanes.product(number, weights[weight + 1]))
                 n2 = lanes.sum_of(n2, lanes.product(number, weights[weight + 2]))
@@ -126,102 +111,44 @@ def deep_at(
     return True
 
 
-@kernel("void(int64[::1], uint64[::1], int64, uint64[::1], uint64[::1], uint64[::1])")
-def fold_rows(
-    rows: Indices, cells: Words, step: int, challenge: Words, inverse_roots: Words, values: Words
-) -> None:
-    """Apply one step to complete rows of 2^step cells (section 9): three numbers for each row."""
-    width = 1 << step
-    work = np.empty(3 * width, np.uint64)
-    for i in range(rows.size):
-        for k in range(3 * width):
-            work[k] = cells[3 * width * i + k]
-        inverse = _point(inverse_roots, rows[i], step)
-        z0, z1, z2 = challenge[0], challenge[1], challenge[2]
-        size = width
-        while size > 1:
-            for j in range(size // 2):
-                a0, a1, a2 = work[6 * j], work[6 * j + 1], work[6 * j + 2]
-                b0, b1, b2 = work[6 * j + 3], work[6 * j + 4], work[6 * j + 5]
-                factor = lanes.product(inverse, _point(inverse_roots, 2 * j, 0))
-                o0 = lanes.product(lanes.difference(a0, b0), factor)
-                o1 = lanes.product(lanes.difference(a1, b1), factor)
-                o2 = lanes.product(lanes.difference(a2, b2), factor)
-                o0, o1, o2 = multiply(z0, z1, z2, o0, o1, o2)
-                work[3 * j] = lanes.sum_of(lanes.sum_of(a0, b0), o0)
-                work[3 * j + 1] = lanes.sum_of(lanes.sum_of(a1, b1), o1)
-                work[3 * j + 2] = lanes.sum_of(lanes.sum_of(a2, b2), o2)
-            inverse = lanes.square(inverse)
-            z0, z1, z2 = multiply(z0, z1, z2, z0, z1, z2)
-            size >>= 1
-        for k in range(3):
-            values[3 * i + k] = lanes.canonical(work[k])
+@kernel("boolean(uint64[::1], int64, uint64[::1], uint64, uint64, uint64[::1])")
+def interpolate(
+    columns: Words, size: int, geometry: Words, generator: Number, inverse_size: Number,
+    values: Words,
+) -> bool:  # fmt: skip
+    """Fill `values` with the value at u of the interpolant of each column, three numbers each.
 
-
-@kernel(
-    "int64(uint8[::1], int64, int64[::1], uint64[::1], int64[::1], int64, int64, int64, "
-    "uint8[::1], uint64[::1])"
-)
-def open_layer(
-    proof: Bytes, at: int, indices: Indices, known: Words, rows: Indices, step: int, n_rows: int,
-    per_leaf: int, root: Bytes, cells: Words,
-) -> int:  # fmt: skip
-    """Read the cells of a committed layer that are not known, and check its Merkle root.
-
-    `known` holds the values at `indices`, ascending; `rows` their rows, each once. `cells` receives
-    the complete rows.
+    Entry b of a column of `size` entries belongs to generator^b. `geometry` holds, for u, the
+    coefficients `product`, `total` and `norm` of `dragon.stark.reciprocals`, and then u^size - 1.
+    Returns False if u lies in the subgroup. See `dragon.stark.interpolation`.
     """
-    # (1) The unknown cells of all rows come first.
-    width, k = 1 << step, 0
-    for i in range(rows.size):
-        for column in range(width):
-            place = 3 * (width * i + column)
-            if k < indices.size and indices[k] == rows[i] * width + column:
-                for c in range(3):
-                    cells[place + c] = known[3 * k + c]
-                k += 1
-            else:
-                at = read_numbers(proof, at, 3, cells, place)
-                if at == REFUSED:
-                    return REFUSED
-    # (2) Then the other rows of each leaf, as bytes.
-    row_bytes = _ELEMENT_BYTES * width
-    size = row_bytes * per_leaf
-    message = np.empty(64 * (1 + size // 64), np.uint8)
-    state = np.empty(DIGEST_WORDS, np.uint32)
-    leaves = np.empty(rows.size, np.int64)
-    digests = np.empty(4 * DIGEST_WORDS * rows.size, np.uint8)
-    count, i = 0, 0
-    while i < rows.size:
-        leaf = rows[i] // per_leaf
-        for j in range(per_leaf):
-            if i < rows.size and rows[i] == leaf * per_leaf + j:
-                for c in range(3 * width):
-                    write_number(cells[3 * width * i + c], message, row_bytes * j + 8 * c)
-                i += 1
-            else:
-                if at + row_bytes > proof.size:
-                    return REFUSED
-                for b in range(row_bytes):
-                    message[row_bytes * j + b] = proof[at + b]
-                at += row_bytes
-        leaves[count] = leaf
-        hash_leaf(message, size, state, digests, count)
-        count += 1
-    # (3) Then the siblings.
-    return read_root(proof, at, leaves, digests, count, n_rows // per_leaf, root)
-
-
-@kernel("boolean(int64[::1], uint64[::1], uint64[::1], uint64[::1])")
-def is_on_last_layer(indices: Indices, values: Words, coefficients: Words, roots: Words) -> bool:
-    """Whether every value lies on the polynomial with these coefficients (section 9)."""
-    degree_bound = coefficients.size // 3
-    for i in range(indices.size):
-        x = _point(roots, indices[i], 0)
-        for c in range(3):
-            total = _ZERO
-            for k in range(degree_bound - 1, -1, -1):
-                total = lanes.sum_of(lanes.product(total, x), coefficients[3 * k + c])
-            if lanes.canonical(total) != values[3 * i + c]:
-                return False
+    points, inverses = np.empty(size, np.uint64), np.empty(size, np.uint64)
+    x = _ONE
+    for b in range(size):
+        points[b] = x
+        inner = lanes.product(lanes.difference(geometry[6], x), x)
+        inner = lanes.product(lanes.difference(geometry[7], inner), x)
+        inverses[b] = lanes.difference(geometry[8], inner)
+        x = lanes.product(x, generator)
+    if not _invert_all(inverses):
+        return False
+    v0 = lanes.product(geometry[9], inverse_size)
+    v1 = lanes.product(geometry[10], inverse_size)
+    v2 = lanes.product(geometry[11], inverse_size)
+    for column in range(columns.size // size):
+        s0, s1, s2 = _ZERO, _ZERO, _ZERO
+        for b in range(size):
+            term = lanes.product(inverses[b], points[b])
+            term = lanes.product(term, columns[column * size + b])
+            s0 = lanes.sum_of(s0, term)
+            term = lanes.product(term, points[b])
+            s1 = lanes.sum_of(s1, term)
+            s2 = lanes.sum_of(s2, lanes.product(term, points[b]))
+        c0 = lanes.difference(lanes.product(geometry[0], s0), lanes.product(geometry[3], s1))
+        c1 = lanes.difference(lanes.product(geometry[1], s0), lanes.product(geometry[4], s1))
+        c2 = lanes.difference(lanes.product(geometry[2], s0), lanes.product(geometry[5], s1))
+        c0, c1, c2 = multiply(v0, v1, v2, lanes.sum_of(c0, s2), c1, c2)
+        values[3 * column] = lanes.canonical(c0)
+        values[3 * column + 1] = lanes.canonical(c1)
+        values[3 * column + 2] = lanes.canonical(c2)
     return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 from dragon.stark.airs import blocks, rescue_chain
 from dragon.stark.airs.blocks import BlocksAir
@@ -30,6 +30,8 @@ def ntt(values: Sequence[int], root: int) -> list[int]:
     """Σ_j values_j·root^(ij) for every i. The length is the order of `root`, a power of two."""
     if len(values) == 1:
         return list(values)
+    if len(values) == 2:
+        return [(values[0] + values[1]) % P, (values[0] - values[1]) % P]
     square = root * root % P
     even, odd = ntt(values[::2], square), ntt(values[1::2], square)
     low, high, power = [], [], 1
@@ -162,6 +164,17 @@ def chain_output(rows: Sequence[Row], chain_length: int) -> tuple[int, int, int,
 # -- constraints ---------------------------------------------------------------------------------
 
 
+@cache
+def _periodic(column: tuple[int, ...], lengths: Lengths) -> list[int]:
+    """A periodic column on the coset 3·⟨ω_4n⟩ (section 5.3). Many statements share these."""
+    n, s = lengths.trace_length, lengths.slackness
+    spaced = [0] * (s * len(column))
+    spaced[::s] = column
+    coefficients = [0] * n
+    coefficients[:: n // len(spaced)] = interpolate(spaced)
+    return evaluate(coefficients, 4 * n)
+
+
 class Constraints:
     """All quotients c_k·num_k/den_k on the coset 3·⟨ω_4n⟩, from the rows of a statement."""
 
@@ -170,18 +183,10 @@ class Constraints:
         self.size = 4 * lengths.trace_length
         self.points = evaluate([0, 1], self.size)
         statement = blocks if isinstance(air, BlocksAir) else rescue_chain
-        columns = [self._periodic(column) for column in statement.periodic_columns()]
-        self._even, self._odd = columns[:12], columns[12:]
+        columns = [_periodic(column, lengths) for column in statement.periodic_columns()]
+        self.even, self.odd = columns[:12], columns[12:]
         if isinstance(air, BlocksAir):
             self._outputs = [self._output(column) for column in zip(*air.outputs, strict=True)]
-
-    def _periodic(self, column: Sequence[int]) -> list[int]:
-        n, s = self.lengths.trace_length, self.lengths.slackness
-        spaced = [0] * (s * len(column))
-        spaced[::s] = column
-        coefficients = [0] * n
-        coefficients[:: n // len(spaced)] = interpolate(spaced)
-        return evaluate(coefficients, self.size)
 
     def _output(self, column: Sequence[int]) -> list[int]:
         shift = pow(self.lengths.row_generator, -10, P)
@@ -195,7 +200,7 @@ class Constraints:
         return [self._at(i, table[i], table[(i + step) % self.size]) for i in range(self.size)]
 
     def _at(self, i: int, current: Sequence[int], following: Sequence[int]) -> list[int]:
-        even, odd = [c[i] for c in self._even], [c[i] for c in self._odd]
+        even, odd = [c[i] for c in self.even], [c[i] for c in self.odd]
         ends = _plus(_apply(M, [pow(x, 3, P) for x in current]), even)
         shifted = [(x - k) % P for x, k in zip(following, odd, strict=True)]
         starts = [pow(x, 3, P) for x in _apply(M_INVERSE, shifted)]
@@ -248,20 +253,31 @@ class Constraints:
         ]
 
     def violated(self, rows: Sequence[Row]) -> set[int]:
-        """The constraints k for which the quotient is not a polynomial of degree 4n - 1 - e_k."""
-        columns = [
-            evaluate(interpolate(self._slackened(column)), self.size)
-            for column in zip(*rows, strict=True)
-        ]
-        quotients = zip(*self.quotients(columns), strict=True)
+        """The constraints that these rows violate."""
         exponents = self.air.exponents(self.lengths)
-        return {
-            k
-            for k, (quotient, e) in enumerate(zip(quotients, exponents, strict=True))
-            if any(interpolate(quotient, GENERATOR)[self.size - e :])
-        }
+        return violated(self.quotients, exponents, self.lengths, rows)
 
-    def _slackened(self, column: Sequence[int]) -> list[int]:
-        """A column with arbitrary cells between the original rows."""
-        s = self.lengths.slackness
-        return [cell if k == 0 else (cell * 7 + k) % P for cell in column for k in range(s)]
+
+def violated(
+    quotients: Callable[[Sequence[Sequence[int]]], list[list[int]]],
+    exponents: Sequence[int],
+    lengths: Lengths,
+    rows: Sequence[Row],
+) -> set[int]:
+    """The constraints k for which the quotient is not a polynomial of degree 4n - 1 - e_k."""
+    size, slackness = 4 * lengths.trace_length, lengths.slackness
+    columns = [
+        evaluate(interpolate(_slackened(column, slackness)), size)
+        for column in zip(*rows, strict=True)
+    ]
+    by_constraint = zip(*quotients(columns), strict=True)
+    return {
+        k
+        for k, (quotient, e) in enumerate(zip(by_constraint, exponents, strict=True))
+        if any(interpolate(quotient, GENERATOR)[size - e :])
+    }
+
+
+def _slackened(column: Sequence[int], slackness: int) -> list[int]:
+    """A column with arbitrary cells between the original rows."""
+    return [c if k == 0 else (c * 7 + k) % P for c in column for k in range(slackness)]

@@ -44,6 +44,18 @@ class UnusableFile(SettingsError):
     """A file or a folder cannot be read or written."""
 
 
+class WrongReadings(SettingsError):
+    """The words of options or of a file do not describe readings of a stream."""
+
+
+class WrongColumn(SettingsError):
+    """The CSV file has no such column, or more than one."""
+
+
+class UnusableRow(DragonError):
+    """A row of a CSV file cannot be sent as a message."""
+
+
 class AlreadyThere(SettingsError):
     """The file to write exists already; no file is overwritten."""
 

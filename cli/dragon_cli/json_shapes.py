@@ -151,7 +151,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         f"[payout]: with `--payout`, {_PAYOUT}",
     ),
     "rounds": ("*: the answer to `GET /rounds`", "aggregator: URL"),
-    "source": ("stream: id", "messages", "bytes"),
+    "source": ("stream: id", "messages", "[bytes]: not of a stream with readings"),
     "status": (
         "certifying: whether anything is certified now",
         "faults: why nothing is",
@@ -163,8 +163,13 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "services: list of service, ready, reasons; or service, trouble",
     ),
     "stream check": ("verdict: `whole` or `damaged`", "streams", "damages"),
+    "stream create": (
+        "stream: id", "name", "mode", "window_chunks", "window_ms", "retention_seconds",
+        "created: false if it existed", "readings: as in the descriptor, or null",
+    ),
     "stream upload": (
-        "stream: id", "bytes", "first: number of the first chunk", "chunks", "windows", "receipts",
+        "stream: id", "[bytes]: of the file, without `--csv`", "[rows]: with `--csv`",
+        "first: number of the first chunk", "chunks", "windows", "receipts",
         "certified: false with `--no-wait`",
     ),
     "target add": _CHANGED,
@@ -208,6 +213,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "votes": (
         "stream: id", "number", "state", "verdict", "position",
+        "statement: `readings` or `blocks`; null in a stream without readings",
         "proof_bytes: size of the proof", "security_bits: security level of the proof",
         "certificate: `verified`, or why it is not; null before a verdict",
         "votes: list of operator, outcome, reason, detail, is_certified",

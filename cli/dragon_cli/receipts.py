@@ -11,7 +11,14 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Place, Receipt
-from dragon.protocol.streams.receipt_verification import SUPERSEDED, Check, is_complete, refused
+from dragon.protocol.streams.receipt_contents import disclosed_reading
+from dragon.protocol.streams.receipt_verification import (
+    SUPERSEDED,
+    Check,
+    Outcome,
+    is_complete,
+    refused,
+)
 from dragon_cli.command_line import command_of
 from dragon_cli.errors import OtherStream, ReceiptRefused, ReceiptSuperseded
 from dragon_cli.file_kinds import FileKind, reading
@@ -85,7 +92,24 @@ def report(receipt: Receipt, checks: Sequence[Check]) -> dict[str, object]:
         "window": receipt.header.number,
         "chunk": receipt.chunk.sequence,
         "times": times if verified else None,
+        # What the proof of the window is about: null in a stream without readings.
+        "statement": claim.statement if verified and isinstance(claim, WindowClaim) else None,
+        "reading": _reading(receipt, checks) if verified else None,
         "checks": [_check(check) for check in checks],
+    }
+
+
+def _reading(receipt: Receipt, checks: Sequence[Check]) -> dict[str, object] | None:
+    """Return the disclosed reading, scaled as in the descriptor; None: none is disclosed."""
+    readings = receipt.descriptor.readings
+    if readings is None or receipt.opening is None:
+        return None
+    value = disclosed_reading(receipt)
+    return {
+        "value": None if value is None else str(value),  # null: a message without a number
+        "scale": readings.rule.scale,
+        "unit": readings.unit,
+        "checked_against_data": checks[0].outcome is Outcome.HOLDS,
     }
 
 

@@ -87,7 +87,8 @@ class _Spoiled:
 def _load(raw: bytes | str) -> object:
     try:
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
-        _check_depth(text)
+        if is_deeper(text, MAX_TEXT_DEPTH):
+            raise errors.NotJson(f"the JSON has more than {MAX_TEXT_DEPTH} nesting levels")
         return json.loads(
             text,
             object_pairs_hook=_object,
@@ -102,22 +103,23 @@ def _load(raw: bytes | str) -> object:
         raise errors.NotJson(f"not JSON: unexpected text in {where}") from None
 
 
-def _check_depth(text: str) -> None:
-    """Refuse extreme nesting before the parser runs.
+def is_deeper(text: str, levels: int) -> bool:
+    """Return whether a JSON text has more than `levels` nesting levels. Takes linear time.
 
-    The maximum depth of the parser depends on the interpreter and on the call stack. Without this
-    check, two operators could judge the same batch differently.
+    Texts are checked before the parser runs, whose maximum depth depends on the interpreter and on
+    the call stack. Without this check, two operators could judge the same batch differently.
     """
-    if text.count("[") + text.count("{") <= MAX_TEXT_DEPTH:
-        return  # no text is nested deeper than it has opening brackets
+    if text.count("[") + text.count("{") <= levels:
+        return False  # no text is nested deeper than it has opening brackets
     depth = 0
     for piece in _BRACKETS.findall(text):
         if piece in "[{":
             depth += 1
-            if depth > MAX_TEXT_DEPTH:
-                raise errors.NotJson(f"the JSON has more than {MAX_TEXT_DEPTH} nesting levels")
+            if depth > levels:
+                return True
         elif piece in "]}":
             depth -= 1
+    return False
 
 
 def _object(pairs: list[tuple[str, object]]) -> object:
@@ -150,7 +152,7 @@ def _checked(value: object, depth: int) -> Json:
         raise errors.NotJson(f"the JSON has more than {MAX_DEPTH} nesting levels")
     # Plain comparisons: strangers' events pass here by the thousand.
     if isinstance(value, str):
-        if not _is_unicode(value):
+        if not is_unicode(value):
             raise errors.LoneSurrogate(
                 "a string contains half of a surrogate pair", value=_quoted(value)
             )
@@ -166,7 +168,8 @@ def _checked(value: object, depth: int) -> Json:
     return cast("Json", value)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Return whether a string has no half of a surrogate pair, which is not a character."""
     if text.isascii():
         return True
     try:
@@ -245,11 +248,12 @@ class Members:
             raise errors.MissingMember(f"{self._what} lacks the member {name}", member=name)
         return self._left.pop(name)
 
-    def text(self, name: str, *, longest: int = 256) -> str:
-        """Take a string of 1 to `longest` characters."""
+    def text(self, name: str, *, shortest: int = 1, longest: int = 256) -> str:
+        """Take a string of `shortest` to `longest` characters."""
         value = self._string(name)
-        if not 0 < len(value) <= longest:
-            raise errors.UnknownValue(f"{name} must have 1 to {longest} characters", member=name)
+        if not shortest <= len(value) <= longest:
+            message = f"{name} must have {shortest} to {longest} characters"
+            raise errors.UnknownValue(message, member=name)
         return value
 
     def word(self, name: str, words: Iterable[str]) -> str:
@@ -294,6 +298,13 @@ class Members:
             message = f"{name} must be between {least} and {most}"
             raise errors.IntegerOutOfRange(message, member=name, value=value)
         return number
+
+    def boolean(self, name: str) -> bool:
+        """Take `true` or `false`."""
+        value = self.take(name)
+        if not isinstance(value, bool):
+            raise errors.WrongType(f"{name} must be true or false", member=name)
+        return value
 
     def hex(self, name: str, *, size: int | range) -> bytes:
         """Take a string of hexadecimal digits; `size` is its number of bytes, or a range."""

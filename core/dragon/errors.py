@@ -160,6 +160,10 @@ class UnprovenHeaderKey(InvalidStream):
     """The proof of possession of the stream's header key is wrong."""
 
 
+class InvalidReadings(InvalidStream):
+    """The stream's rule or bounds for readings are invalid; `member` names the first wrong one."""
+
+
 class CertificateError(DragonError):
     """The certificate does not prove its claim."""
 
@@ -333,6 +337,17 @@ class ReceiptSuperseded(ReceiptRefused):
 
 class OtherStream(ReceiptRefused):
     """The receipt belongs to another stream than the expected one."""
+
+
+class DisclosureRefused(DragonError):
+    """The opening of a chunk with a reading does not fit its commitment or its data.
+
+    `reason` is one of `dragon.protocol.streams.disclosure.DisclosureReason`.
+    """
+
+    def __init__(self, reason: str, message: str, **facts: object) -> None:
+        super().__init__(message, reason=reason, **facts)
+        self.reason = reason
 
 
 class AlreadyMade(DragonError):

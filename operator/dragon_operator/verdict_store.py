@@ -8,8 +8,9 @@ from typing import Final, Self
 
 from sqlalchemy import Row, text
 
-from dragon.protocol.claims.window import InvalidReason, WindowClaim
+from dragon.protocol.claims.window import InvalidReason, Statement, WindowClaim
 from dragon.protocol.streams.finding import Finding
+from dragon.protocol.streams.statements import statement_of
 from dragon.protocol.streams.submission import Submission
 from dragon.storage.database import Database
 
@@ -26,6 +27,7 @@ class WindowVerdict:
     proof: bytes
     previous: bytes
     parameters: str
+    statement: Statement | None  # what was verified of a window in a stream with readings
     finding: Finding
 
     @classmethod
@@ -38,8 +40,15 @@ class WindowVerdict:
             proof,
             header.previous,
             submission.descriptor.parameters,
+            statement_of(submission.descriptor, header),
             finding,
         )
+
+    @property
+    def summary(self) -> str:
+        """The verdict, its reason and the statement, for messages."""
+        statement = f", statement {self.statement}" if self.statement else ""
+        return f"{self.finding.verdict} ({self.finding.reason}{statement})"
 
     def is_claimed(self, claim: WindowClaim) -> bool:
         """Whether the claim states exactly this verdict, in any round."""
@@ -47,6 +56,7 @@ class WindowVerdict:
             (claim.stream, claim.number, claim.header, claim.proof)
             == (self.stream, self.number, self.header, self.proof)
             and (claim.previous, claim.parameters) == (self.previous, self.parameters)
+            and claim.statement == self.statement
             and (claim.verdict, claim.reason) == (self.finding.verdict, self.finding.reason)
         )
 
@@ -89,11 +99,13 @@ class VerdictStore:
     def keep(self, verdict: WindowVerdict) -> None:
         """Store a verdict. An earlier one on the same window and proof stays unchanged."""
         query = text(
-            "INSERT OR IGNORE INTO verdicts VALUES (:stream, :number, :header, :proof, "
-            ":previous, :parameters, :reason, :detail)"
+            "INSERT OR IGNORE INTO verdicts (stream, number, header, proof, previous, parameters, "
+            "statement, reason, detail) VALUES (:stream, :number, :header, :proof, :previous, "
+            ":parameters, :statement, :reason, :detail)"
         )
         names = ("stream", "number", "header", "proof", "previous", "parameters")
         row = {name: getattr(verdict, name) for name in names}
+        row["statement"] = verdict.statement and str(verdict.statement)
         row |= {"reason": str(verdict.finding.reason), "detail": verdict.finding.detail}
         with self._database.write() as connection:
             connection.execute(query, row)
@@ -133,5 +145,6 @@ def _decode(row: Row[tuple[object, ...]]) -> WindowVerdict:
         bytes(row.proof),
         bytes(row.previous),
         row.parameters,
+        None if row.statement is None else Statement(row.statement),
         Finding(InvalidReason(row.reason), row.detail),
     )

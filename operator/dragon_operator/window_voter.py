@@ -113,8 +113,7 @@ class WindowVoter:
         if verdict is None:
             _refuse(RefusalReason.BEHIND, "this operator has not verified that window and proof")
         if not verdict.is_claimed(claim):
-            message = f"our finding differs: {verdict.finding.verdict} ({verdict.finding.reason})"
-            _refuse(RefusalReason.MALFORMED, message)
+            _refuse(RefusalReason.MALFORMED, f"our finding differs: {verdict.summary}")
         self._check_predecessor(claim.stream, claim.previous)
         return windows
 
@@ -238,6 +237,7 @@ class WindowVoter:
             number=verdict.number,
             verdict=str(verdict.finding.verdict),
             reason=str(verdict.finding.reason),
+            statement=verdict.statement and str(verdict.statement),
             detail=verdict.finding.detail,
         )
         return verdict

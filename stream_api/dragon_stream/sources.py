@@ -11,11 +11,14 @@ from dragon.errors import SettingsError
 
 
 def sensor(seed: int, _file: Path | None = None) -> Iterator[bytes]:
-    """A random walk of temperature and humidity, as JSON."""
+    """A random walk of temperature and humidity, as JSON.
+
+    The temperature stays between -20 and 60 °C, and never changes by more than 1 °C.
+    """
     draw = random.Random(f"sensor {seed}")  # noqa: S311 - sample data, not a secret
     celsius, percent, number = 21.0, 45.0, 0
     while True:
-        celsius = min(60.0, max(-20.0, celsius + draw.gauss(0, 0.1)))
+        celsius = min(60.0, max(-20.0, celsius + min(0.9, max(-0.9, draw.gauss(0, 0.1)))))
         percent = min(100.0, max(0.0, percent + draw.gauss(0, 0.3)))
         reading = {"reading": number, "celsius": round(celsius, 2), "humidity": round(percent, 1)}
         yield json.dumps(reading).encode()

@@ -17,6 +17,7 @@ from dragon.node.parameters import hexadecimal, integer
 from dragon.node.routes import streams
 from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
+from dragon.protocol.streams.statements import statement_of
 from dragon.protocol.streams.submission import Submission
 from dragon.stark.security import window_level_bits
 from dragon_aggregator.components import Components
@@ -27,6 +28,7 @@ _SUBMISSION_ERRORS: Final = (
     errors.InvalidIdentity,
     errors.InvalidHeaderKey,
     errors.UnprovenHeaderKey,
+    errors.InvalidReadings,
     errors.NotListed,
     errors.WrongCommittee,
     errors.BadSignature,
@@ -128,6 +130,7 @@ def _window(window: Window) -> dict[str, object]:
         "stream": to_hex(submission.stream),
         "number": submission.number,
         "header": to_hex(submission.header.hash),
+        "statement": statement_of(submission.descriptor, submission.header),
         "state": window.state,
         "missing": [to_hex(sha256) for sha256 in window.missing],
         "proof": to_hex(objects.proof) if objects else None,

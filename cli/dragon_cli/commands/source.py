@@ -6,16 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
-from dragon.encoding import Json
+from dragon.net.stream_client import StreamClient
 from dragon.net.stream_upload import StreamUpload
+from dragon.protocol.streams.readings import Readings
 from dragon_cli import services
 from dragon_cli.completions import complete_streams
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import interrupt_on_signals
-from dragon_cli.fleet.streams import connect, find
+from dragon_cli.fleet.streams import connect, find, listed, readings_in
 from dragon_cli.options import (
     EXISTING_FILE,
     ca_option,
@@ -24,9 +26,24 @@ from dragon_cli.options import (
     token_option,
     url_option,
 )
+from dragon_cli.reading_options import decoded, is_given, reading_options, readings_of
 from dragon_cli.render.outages import reported_retries
 from dragon_cli.render.output import console
+from dragon_cli.render.readings import readings_lines
 from dragon_cli.render.text import print_json
+from dragon_cli.stream_settings import settings_options, wanted_settings
+
+# What the messages of `dragon_stream.sources.sensor` always fulfil.
+SENSOR_READINGS: Final = {
+    "pointer": "/celsius",
+    "scale": 2,
+    "unit": "°C",
+    "length": 96,
+    "low": "-20",
+    "high": "60",
+    "fall": "1",
+    "rise": "1",
+}
 
 
 @click.command()
@@ -57,26 +74,12 @@ from dragon_cli.render.text import print_json
     "--file", "file", type=EXISTING_FILE, help="File that `replay` repeats, one message per line."
 )
 @click.option(
-    "--window-chunks",
-    type=click.IntRange(1, 4095),
-    default=63,
-    show_default=True,
-    help="Maximum number of messages in a window of a new stream.",
+    "--no-readings",
+    is_flag=True,
+    help="Messages of a new stream are data without readings, also those of `sensor`.",
 )
-@click.option(
-    "--window-ms",
-    type=click.IntRange(100, 3_600_000),
-    default=5000,
-    show_default=True,
-    help="Maximum duration of a window of a new stream, in milliseconds.",
-)
-@click.option(
-    "--retention-seconds",
-    type=click.IntRange(60),
-    default=86_400,
-    show_default=True,
-    help="Time for which the service keeps the data of a new stream, in seconds.",
-)
+@reading_options
+@settings_options
 @url_option
 @token_option
 @home_option
@@ -89,7 +92,8 @@ def source(
     seed: int,
     count: int | None,
     file: Path | None,
-    window_chunks: int,
+    no_readings: bool,
+    window_chunks: int | None,
     window_ms: int,
     retention_seconds: int,
     url: str | None,
@@ -97,12 +101,17 @@ def source(
     home: Path,
     ca: Path | None,
     as_json: bool,
+    **words: Any,
 ) -> None:
     """Stream generated messages until interrupted.
 
     `sensor` generates temperature and humidity, `ticker` generates prices, and `replay` repeats the
     lines of a file. Messages that the service has not stored are kept and sent again later. While
     the service is unavailable, the source waits for it without a limit.
+
+    In a new stream of `sensor`, the temperature is the reading: from -20 to 60 °C, with steps of at
+    most 1 °C. Other readings have the options from `--readings` to `--most`, as for `dragon stream
+    create`. A stream that exists keeps its readings, or has none.
     """
     if kind == "replay" and file is None:
         raise click.UsageError("`dragon source replay` requires `--file`.")
@@ -110,16 +119,32 @@ def source(
         raise click.UsageError(f"`--file` is for replay only, not for {kind}.")
     interrupt_on_signals()
     fleet = Home(home)
-    wanted: dict[str, Json] = {"mode": "message", "window_chunks": window_chunks}
-    wanted |= {"window_ms": window_ms, "retention_seconds": retention_seconds}
+    given = readings_of(words)
+    if given and stream.startswith("0x"):
+        raise click.UsageError("A stream's id fixes its readings: omit the options of readings.")
+    if no_readings and given:
+        raise click.UsageError("Omit the options of readings, or `--no-readings`.")
+    if given is None and kind == "sensor" and not no_readings:
+        given = decoded(SENSOR_READINGS)
 
     retries = reported_retries(None)
     try:
-        client, found = find(connect(fleet, url, ca, retries), fleet, stream, token_file, **wanted)
+        service = connect(fleet, url, ca, retries)
+        if not no_readings and not is_given(words):
+            given, window_chunks = _kept(service, stream, given, window_chunks)
+        wanted = {
+            "mode": "message",
+            "window_ms": window_ms,
+            "retention_seconds": retention_seconds,
+            **wanted_settings(given, window_chunks),
+        }
+        client, found = find(service, fleet, stream, token_file, **wanted)
         if not as_json:
             console.print(
                 f"Streaming {kind} messages to {stream} ({found['stream']}), {rate:g} per second."
             )
+            for line in readings_lines(shown) if (shown := readings_in(found)) else ():
+                console.print(line)
         done = int(str(found["chunks"]))
         messages = islice(services.source(kind)(seed, file), done, None)
         paced = pace(messages, rate, time.monotonic, time.sleep)
@@ -127,11 +152,25 @@ def source(
         upload = StreamUpload(client, str(found["stream"]), pieces, retries=retries)
         total, chunks = upload.run()
         if as_json:
-            print_json({"stream": found["stream"], "messages": chunks, "bytes": total})
+            size = {} if readings_in(found) else {"bytes": total}
+            print_json({"stream": found["stream"], "messages": chunks, **size})
         else:
             console.print(f"The stream has {chunks} messages.")
     except KeyboardInterrupt:
         console.print("Stopped.")
+
+
+def _kept(
+    service: StreamClient, stream: str, given: Readings | None, window_chunks: int | None
+) -> tuple[Readings | None, int | None]:
+    """Return the readings and the window's chunks of a stream that exists, otherwise those given.
+
+    A source that starts again continues its stream, also one of an earlier release.
+    """
+    if stream.startswith("0x") or (found := listed(service, stream)) is None:
+        return given, window_chunks
+    chunks = found.get("window_chunks")
+    return readings_in(found), window_chunks or (chunks if isinstance(chunks, int) else None)
 
 
 def pace(

@@ -7,41 +7,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from dragon.net.retries import PATIENCE_SECONDS, Retries
 from dragon.net.stream_client import StreamClient
-from dragon_cli.command_line import command_line, command_of
+from dragon.protocol.streams.readings import Readings
+from dragon_cli.command_line import command_line
 from dragon_cli.completions import complete_streams
-from dragon_cli.fleet.file_upload import FileUpload, LocalFile, begin
+from dragon_cli.csv_options import CsvOptions, csv_options
+from dragon_cli.fleet.csv_upload import RowCount, begin_rows
+from dragon_cli.fleet.file_upload import LocalFile, begin
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import interrupt_on_signals
-from dragon_cli.fleet.streams import connect, find, write_receipts
-from dragon_cli.fleet.upload_certification import Watcher, certified_at, wait_certified
+from dragon_cli.fleet.streams import check_no_readings, connect, find, write_receipts
+from dragon_cli.fleet.upload_certification import Watcher, wait_certified
 from dragon_cli.fleet.uploads import UploadRecords, state_folder
 from dragon_cli.groups import DefaultGroup
 from dragon_cli.options import ca_option, home_option, json_option, token_option, url_option
+from dragon_cli.reading_options import is_given, reading_options, readings_of
 from dragon_cli.render.outages import reported_retries
-from dragon_cli.render.output import console, plain
-from dragon_cli.render.text import moment, print_json, printable
+from dragon_cli.render.output import console
+from dragon_cli.render.text import print_json, printable
 from dragon_cli.render.upload_bars import UploadBars
 from dragon_cli.stream_check import check
+from dragon_cli.stream_create import create
+from dragon_cli.stream_settings import readings_for
+from dragon_cli.upload_result import Done, Upload
 
 
 @click.group(
     cls=DefaultGroup,
     default="upload",
-    short_help="Upload a file and wait until it is certified; check a service's data.",
+    short_help="Create streams, upload files until they are certified, check a service's data.",
 )
 def stream() -> None:
-    """Upload a file to a stream, or check the data of a stream service.
+    """Create a stream, upload a file to it, or check the data of a stream service.
 
     `dragon stream FILE` is short for `dragon stream upload FILE`.
     """
 
 
 stream.add_command(check)
+stream.add_command(create)
 
 
 @stream.command(short_help="Upload a file and wait until it is certified.")
@@ -86,6 +95,8 @@ stream.add_command(check)
     is_flag=True,
     help="Append FILE to what the stream has already, also if FILE is a part of it.",
 )
+@csv_options
+@reading_options
 @url_option
 @token_option
 @home_option
@@ -100,36 +111,50 @@ def upload(
     patience: int,
     state: Path | None,
     append: bool,
+    is_csv: bool,
+    column: str | None,
+    delimiter: str | None,
+    no_header: bool,
     url: str | None,
     token_file: Path | None,
     home: Path,
     ca: Path | None,
     as_json: bool,
+    **words: Any,
 ) -> None:
     """Upload FILE (`-` for standard input) to a stream and wait until it is certified.
 
     With `--receipts`, one receipt for each chunk is written to that folder, including the opening
     of its commitment. Run the same command again to resume an interrupted upload; a complete one
     is not repeated. A stream that has other data is refused without `--append`.
+
+    `--csv` sends one column of a CSV file to a stream with readings: the text of each row's cell is
+    one message, with spaces at its end up to `--length`. A text that is no number is sent too, as
+    data without a reading. If the file has grown since, the same command sends its new rows. The
+    options from `--readings` to `--most` describe a new stream, as for `dragon stream create`.
     """
     if no_wait and receipts:
         raise click.UsageError("`--receipts` needs certified windows; omit `--no-wait`.")
+    rows = CsvOptions.of(is_csv=is_csv, column=column, delimiter=delimiter, no_header=no_header)
+    if rows is None and is_given(words):
+        raise click.UsageError(
+            "A file without `--csv` has no readings; `dragon stream create` creates a stream."
+        )
     interrupt_on_signals()
     fleet, retries = Home(home), reported_retries(patience)
+    begins = _Begin(stream, append, receipts, _records(state, receipts), fleet, token_file)
     with LocalFile.open(file) as local:
-        client, found = find(connect(fleet, url, ca, retries), fleet, stream, token_file)
-        stream_id = str(found["stream"])
-        upload = begin(
-            *(client, stream_id, local, _records(state, receipts)),
-            append=append,
-            receipts=receipts,
-            now=time.time(),
-        )
+        service = connect(fleet, url, ca, retries)
+        if rows is None:
+            upload = begins.with_file(service, local)
+        else:
+            upload = begins.with_rows(service, local, rows, readings_of(words))
+        client, stream_id = upload.client, upload.record.stream
         already = upload.is_complete and not upload.is_new
         with _explained_interrupt(upload, file):
             if upload.stored and not already:
-                console.print(f"Resuming at byte {upload.stored} of {upload.file.size}.")
-            with UploadBars(upload.file.size, upload.stored) as bars:
+                console.print(f"Resuming at {upload.place}.")
+            with UploadBars(upload.total, upload.stored, upload.unit) as bars:
                 if not already:
                     _run(upload, retries, bars)
                 new = range(upload.record.first, upload.following)
@@ -149,13 +174,55 @@ def upload(
         console.print(line)
 
 
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """Where an upload goes, and how it begins."""
+
+    stream: str  # id or name
+    append: bool
+    receipts: Path | None
+    records: UploadRecords
+    fleet: Home
+    token_file: Path | None
+
+    def with_file(self, service: StreamClient, file: LocalFile) -> Upload:
+        """Begin with a file, or find an earlier upload. Raises as `find` and `begin`."""
+        client, found = find(service, self.fleet, self.stream, self.token_file)
+        check_no_readings(found)
+        return begin(
+            *(client, str(found["stream"]), file, self.records),
+            append=self.append,
+            receipts=self.receipts,
+            now=time.time(),
+        )
+
+    def with_rows(
+        self,
+        service: StreamClient,
+        file: LocalFile,
+        options: CsvOptions,
+        given: Readings | None,
+    ) -> Upload:
+        """Check a CSV file, then begin with it. Raises as `readings_for` and `begin_rows`."""
+        readings, wanted = readings_for(service, self.stream, given)
+        rows = options.rows(file, readings)
+        count = None if file.size is None else RowCount.of(rows, readings)
+        client, found = find(service, self.fleet, self.stream, self.token_file, **wanted)
+        return begin_rows(
+            *(client, str(found["stream"]), rows, count, self.records),
+            append=self.append,
+            receipts=self.receipts,
+            now=time.time(),
+        )
+
+
 def _records(state: Path | None, receipts: Path | None) -> UploadRecords:
     if state is not None:
         return UploadRecords(state)
     return UploadRecords(state_folder(), beside_receipts=receipts)
 
 
-def _run(upload: FileUpload, retries: Retries, bars: UploadBars) -> None:
+def _run(upload: Upload, retries: Retries, bars: UploadBars) -> None:
     """Upload, and show what is stored and certified meanwhile."""
     watcher = Watcher(upload.client, upload.record.stream, bars.certified, retries)
 
@@ -167,78 +234,18 @@ def _run(upload: FileUpload, retries: Retries, bars: UploadBars) -> None:
 
 
 @contextmanager
-def _explained_interrupt(upload: FileUpload, file: Path) -> Iterator[None]:
+def _explained_interrupt(upload: Upload, file: Path) -> Iterator[None]:
     """After Ctrl-C, say on stderr what is stored and how to continue."""
     try:
         yield
     except KeyboardInterrupt:
-        size = "" if upload.file.size is None else f" of {upload.file.size}"
+        size = "" if upload.total is None else f" of {upload.total}"
         name = "standard input" if str(file) == "-" else printable(str(file))
-        lines = [f"Interrupted. The stream has at least {upload.stored}{size} bytes of {name}."]
-        if upload.file.size is None:
+        has = f"{upload.stored}{size} {upload.unit}"
+        lines = [f"Interrupted. The stream has at least {has} of {name}."]
+        if upload.total is None:
             lines += ["Data from a pipe cannot be resumed; `--append` adds more to the stream."]
         else:
             lines += ["This command continues:", f"  {command_line(without=('append',))}"]
         click.echo("\n".join(lines), err=True)
         raise
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The result of an upload."""
-
-    upload: FileUpload
-    chunks: range  # of the stream, with the data of the file
-    windows: int  # certified windows of the stream; 0 if nothing was waited for
-    receipts: int  # written or found
-    already: bool  # everything was stored before
-    waited: bool
-
-    def document(self) -> dict[str, object]:
-        """Return the result for programs."""
-        return {
-            "stream": self.upload.record.stream,
-            "bytes": self.upload.stored,
-            "first": self.chunks.start,
-            "chunks": len(self.chunks),
-            "windows": self.windows,
-            "receipts": self.receipts,
-            "certified": self.waited,
-        }
-
-    def lines(self, client: StreamClient) -> Iterator[str]:
-        """Yield what was done, what it proves, and what to do next."""
-        stream, chunks = self.upload.record.stream, self.chunks
-        numbers = f"chunks {chunks.start} to {chunks.stop - 1}" if chunks else "no chunk"
-        what = f"{self.upload.stored} bytes, {numbers} of stream {stream}"
-        if not self.waited:
-            yield f"uploaded: {what}. Not certified yet."
-            yield f"Next: `{command_of('windows', stream, '--watch')}` shows the certification,"
-            yield "and the same command without `--no-wait` waits for it."
-            return
-        if self.already:
-            yield f"[green]complete already[/]: {what}. Nothing was uploaded."
-        else:
-            yield f"[green]certified[/]: {what}"
-        if chunks and (found := certified_at(client, stream, self.windows - 1)):
-            round_start, signers = found
-            yield (
-                f"{signers} operators verified its zero-knowledge proofs, and certified in the "
-                f"round from {moment(round_start)} that the data existed."
-            )
-        yield from self._next()
-
-    def _next(self) -> Iterator[str]:
-        folder = self.upload.record.receipts
-        name = f"chunk-{self.chunks.start:08d}.json"
-        verify = plain(command_of("verify", "receipt", Path(folder) / name))
-        if self.receipts:
-            count = f"{self.receipts} receipt{'' if self.receipts == 1 else 's'}"
-            yield f"{count} in {plain(folder)}/. Next: `{verify}` verifies one."
-        elif folder:
-            yield f"Its receipts are in {plain(folder)}/. Next: `{verify}` verifies one."
-        elif self.chunks and self.upload.file.size is not None:
-            again = plain(command_line(without=("append",)))
-            yield f"Next: `{again} --receipts FOLDER` writes its receipts; nothing is sent again."
-        elif self.chunks:
-            yield "`--receipts FOLDER` writes the receipts of an upload."

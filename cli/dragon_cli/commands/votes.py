@@ -19,6 +19,7 @@ from dragon_cli.fleet.window_votes import Window, WindowVotes, window_votes
 from dragon_cli.options import ca_option, home_option, json_option, url_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.proofs import UNKNOWN, proof_size, security_level
+from dragon_cli.render.readings import statement_text
 from dragon_cli.render.text import print_json
 from dragon_cli.trust import load_trust
 
@@ -30,7 +31,7 @@ WORDS: Final = {
     "waiting": "no answer yet",
     "unknown": "vote unknown",
 }
-MEMBERS: Final = ("state", "verdict", "position", "proof_bytes", "security_bits")
+MEMBERS: Final = ("state", "statement", "verdict", "position", "proof_bytes", "security_bits")
 
 
 @click.command(short_help="Show the operators' votes on a window.")
@@ -71,6 +72,8 @@ def _print(window: Window, found: WindowVotes) -> None:
     level = security_level(window.described.get("security_bits"))
     if (size, level) != (UNKNOWN, UNKNOWN):
         console.print(f"Proof: {size}, security level {level} (uncertified)")
+    if statement := statement_text(window.described.get("statement")):
+        console.print(f"Statement: {statement}")
     if found.certificate:
         console.print(f"Certificate: {_text(found.certificate)}")
     if not found.votes:

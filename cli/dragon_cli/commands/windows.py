@@ -19,6 +19,7 @@ from dragon_cli.fleet.stream_reading import all_windows, open_stream
 from dragon_cli.options import ca_option, home_option, json_option, url_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.proofs import proof_size, security_level
+from dragon_cli.render.readings import NO_CLAIM, statement_text
 from dragon_cli.render.text import moment, print_json
 from dragon_cli.render.watch import check_watch, refresh, watch_options
 
@@ -48,6 +49,9 @@ def windows(
 ) -> None:
     """List the windows of STREAM (an id 0x… or a name): closed, proven, certified or invalid.
 
+    In a stream with readings, the column `statement` says `readings` if the window claims that its
+    readings are within the bounds of the stream, and `no claim` if it does not.
+
     As the stream service reports them, with size and security level of each proof; receipts prove
     it. The last column is the position of the window's event in the log.
     """
@@ -72,9 +76,11 @@ def _shown(client: StreamClient, stream: str, *, show_all: bool) -> RenderableTy
 
 def _table(rows: Sequence[dict[str, Json]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("window", "state", "chunks", "closed", "proof", "security", "event"):
+    statements = [statement_text(row.get("statement")) for row in rows]
+    shown = ["statement"] if any(statements) else []
+    for column in ("window", "state", *shown, "chunks", "closed", "proof", "security", "event"):
         table.add_column(column)
-    for row in rows:
+    for row, statement in zip(rows, statements, strict=True):
         first, count, closed = row.get("first"), row.get("count"), row.get("closed_ms")
         chunks = "–"
         if isinstance(first, int) and isinstance(count, int):
@@ -84,6 +90,7 @@ def _table(rows: Sequence[dict[str, Json]]) -> Table:
         table.add_row(
             _text(row.get("number")),
             f"[{style}]{state}[/]" if style else _text(state),
+            *([_styled(statement)] if shown else []),
             chunks,
             moment(closed // 1000 if isinstance(closed, int) else None),
             proof_size(row.get("proof_bytes")),
@@ -91,6 +98,10 @@ def _table(rows: Sequence[dict[str, Json]]) -> Table:
             "–" if row.get("position") is None else _text(row["position"]),
         )
     return table
+
+
+def _styled(statement: str) -> str:
+    return f"[yellow]{statement}[/]" if statement == NO_CLAIM else statement or "–"
 
 
 def _text(value: object) -> str:

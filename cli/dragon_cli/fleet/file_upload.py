@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 from dragon.net.retries import Retries
 from dragon.net.stored_data import StoredPart, stored_part
@@ -24,6 +24,8 @@ from dragon_cli.errors import FileChanged, StreamNotEmpty, UnusableFile
 from dragon_cli.fleet.uploads import UploadRecord, UploadRecords
 from dragon_cli.hints import with_hint
 from dragon_cli.render.text import moment
+
+MAX_LINE_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,14 @@ class LocalFile:
             yield piece
         self.check_unchanged()
 
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines of the rest of the file; one of more than 1 MiB in pieces.
+
+        Raises UnusableFile: the file cannot be read.
+        """
+        while line := self._read_line():
+            yield line
+
     def check_unchanged(self) -> None:
         """Raises FileChanged: the file has changed since it was opened."""
         if self.size is None:
@@ -70,6 +80,12 @@ class LocalFile:
     def _read(self) -> bytes:
         try:
             return self.source.read(PIECE_BYTES)
+        except OSError as error:
+            raise UnusableFile(f"Cannot read {self.path}: {error.strerror}.") from None
+
+    def _read_line(self) -> bytes:
+        try:
+            return self.source.readline(MAX_LINE_BYTES + 1)
         except OSError as error:
             raise UnusableFile(f"Cannot read {self.path}: {error.strerror}.") from None
 
@@ -89,10 +105,22 @@ class FileUpload:
     following: int  # sequence of the chunk after them
     is_new: bool  # whether the stream had no data of the file
 
+    unit = "bytes"
+
+    @property
+    def total(self) -> int | None:
+        """The bytes of the file; None if unknown."""
+        return self.file.size
+
+    @property
+    def place(self) -> str:
+        """Where the rest of the file begins."""
+        return f"byte {self.stored} of {self.total}"
+
     @property
     def is_complete(self) -> bool:
         """Whether the stream has the whole file."""
-        return self.stored == self.file.size
+        return self.stored == self.total
 
     def run(self, retries: Retries, progress: Progress) -> None:
         """Send the rest of the file. Raises as `StreamUpload.run` and `LocalFile.pieces`."""
@@ -140,13 +168,13 @@ def begin(
     found = client.get(f"/streams/{stream}")
     new = UploadRecord(
         stream,
-        _text(file.path),
+        path_text(file.path),
         file.size or 0,
         file.modified_us,
         int(found["bytes"]),
         int(found["chunks"]),
         int(now),
-        _text(receipts.absolute()) if receipts else "",
+        path_text(receipts.absolute()) if receipts else "",
     )
     if file.size is None:
         _check_empty(new, append=append)
@@ -160,7 +188,7 @@ def begin(
     return upload
 
 
-def _text(path: Path) -> str:
+def path_text(path: Path) -> str:
     """A path as text that JSON can hold, whatever its bytes."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
@@ -181,11 +209,11 @@ def _resume(
     """Compare the file with the stream. Raises as `begin`."""
     kept = record or replace(new, base=0, first=0)
     if file.size is None or (record and record.size != file.size):
-        raise _changed(kept, new, f"it had {kept.size} bytes and has {new.size} now")
+        raise changed_error(kept, new, f"it had {kept.size} bytes and has {new.size} now")
     file.source.seek(0)
     part = stored_part(client, kept.stream, file.source, file.size, first=kept.first)
     if part.differs and record:
-        raise _changed(record, new, _difference(record, part))
+        raise changed_error(record, new, _difference(record, part))
     if part.differs:
         raise StreamNotEmpty(
             f"The stream {new.stream} has {new.base} bytes already, which are not the beginning of "
@@ -202,7 +230,8 @@ def _difference(record: UploadRecord, part: StoredPart) -> str:
     return f"chunk {part.following} of the stream differs from the file at byte {part.bytes}"
 
 
-def _changed(record: UploadRecord, new: UploadRecord, why: str) -> Exception:
+def changed_error(record: UploadRecord, new: UploadRecord, why: str) -> Exception:
+    """Return the error for a file that is not the one of an earlier upload."""
     if record.file != new.file:
         message = f"The folder holds the receipts of another file, {record.file}."
         return with_hint(UnusableFile(message), "Choose another folder with `--receipts`.")

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 from dragon.encoding import Json, to_hex
-from dragon.errors import DragonError, SettingsError
+from dragon.errors import (
+    BadAnswer,
+    DragonError,
+    InvalidEncoding,
+    InvalidReadings,
+    SettingsError,
+)
 from dragon.net.http_client import HttpClient
 from dragon.net.retries import Retries
 from dragon.net.session import make_session
 from dragon.net.stream_client import StreamClient
+from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
-from dragon_cli.errors import UnusableFile
+from dragon_cli.errors import UnusableFile, WrongReadings
 from dragon_cli.files import make_folder, read_bytes, read_text, write_whole
+from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import SOURCES, STREAMS, Home
 from dragon_cli.fleet.service_kinds import STREAM_SERVICE, check_service
 from dragon_cli.hints import with_hint
@@ -64,7 +73,8 @@ def find(
         token_file: for an id the stream's token, for a name the service's (default: the fleet's).
         wanted: the properties of a stream that is created.
 
-    Raises SettingsError, PeerError, Unauthorized, NotFound.
+    Raises SettingsError, PeerError, Unauthorized, NotFound. WrongReadings: a stream of this name
+    has readings, and `wanted` has none.
     """
     if stream.startswith("0x"):
         if token_file is None:
@@ -74,8 +84,40 @@ def find(
     if token_file is None:
         home.check_exists()
     service = with_token(client, token_file or home.token(SOURCES))
-    made = service.make({"name": stream, **wanted})
+    try:
+        made = service.make({"name": stream, **wanted})
+    except BadAnswer as error:
+        if error.facts.get("status") == HTTPStatus.CONFLICT and "readings" not in wanted:
+            check_no_readings(listed(client, stream) or {})
+        raise
     return replace(client, token=str(made["token"])), made
+
+
+def listed(client: StreamClient, name: str) -> dict[str, Json] | None:
+    """Return the description of the stream with this name, or None. Raises PeerError."""
+    rows = queries.rows(client.get("/streams"), "streams")
+    return next((each for each in rows if each.get("name") == name), None)
+
+
+def check_no_readings(found: Mapping[str, Json]) -> None:
+    """Raises WrongReadings: the messages of this stream are readings. Args: its description."""
+    if readings_in(found) is not None:
+        name = found.get("name")
+        message = f"The stream {name} has readings: its messages are numbers, not parts of a file."
+        hint = "Send a column of a CSV file with `--csv --column NAME`, or choose another stream."
+        raise with_hint(WrongReadings(message), hint)
+
+
+def readings_in(found: Mapping[str, Json]) -> Readings | None:
+    """Return the readings in the description of a stream. Raises BadAnswer: they are malformed."""
+    descriptor = found.get("descriptor")
+    value = descriptor.get("readings") if isinstance(descriptor, dict) else None
+    if value is None:
+        return None
+    try:
+        return Readings.from_json(value)
+    except (InvalidEncoding, InvalidReadings) as error:
+        raise BadAnswer(f"the stream's readings are malformed: {error}") from None
 
 
 def write_receipts(

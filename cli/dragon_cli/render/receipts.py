@@ -11,7 +11,9 @@ from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.streams.chunks import digest_of
+from dragon.protocol.streams.reading_text import reading_text
 from dragon.protocol.streams.receipt import Receipt
+from dragon.protocol.streams.receipt_contents import disclosed_reading
 from dragon.protocol.streams.receipt_verification import Check, Outcome, counts
 from dragon.protocol.trust import Trust
 from dragon_cli.render.output import plain
@@ -36,6 +38,7 @@ def statement(receipt: Receipt, checks: Sequence[Check], trust: Trust) -> Iterat
     data_checked = checks[0].outcome is Outcome.HOLDS
     stream = to_hex(receipt.descriptor.id)
     yield f"{_data(receipt, data_checked)} chunk {receipt.chunk.sequence} of stream {stream}."
+    yield from _readings(receipt, checks)
     yield _name(receipt, checks)
     if isinstance(claim, WindowClaim):
         by = f"certified by {len(receipt.event.signers)} of {len(committee.operators)} operators"
@@ -55,11 +58,36 @@ def statement(receipt: Receipt, checks: Sequence[Check], trust: Trust) -> Iterat
 
 def _data(receipt: Receipt, data_checked: bool) -> str:
     chunk = receipt.chunk
+    if receipt.descriptor.readings:  # chunk headers do not tell the length of the data
+        if data_checked:
+            return "The data in the file is"
+        if receipt.opening is None:
+            return f"The data with commitment {to_hex(chunk.commitment)} is"
+        return f"The data with digest {to_hex(digest_of(receipt.opening))} is"
     if data_checked:
         return f"The {chunk.length} bytes of the file are"
     if receipt.opening is None:
         return f"The {chunk.length} bytes with commitment {to_hex(chunk.commitment)} are"
     return f"The {chunk.length} bytes with digest {to_hex(digest_of(receipt.opening))} are"
+
+
+def _readings(receipt: Receipt, checks: Sequence[Check]) -> Iterator[str]:
+    """Yield what was certified of the window's readings, and what was checked of this chunk's."""
+    readings, said = receipt.descriptor.readings, {check.name: check for check in checks}
+    if readings is None:
+        return
+    certified = said["readings"]
+    if certified.outcome is Outcome.HOLDS:
+        yield f"Certified: {plain(certified.detail)}."
+    else:
+        yield "The window carries no claim about its readings; its proof is about commitments only."
+    if receipt.opening is None:
+        return
+    number = plain(reading_text(readings, disclosed_reading(receipt)))
+    if said["data"].outcome is Outcome.HOLDS:
+        yield f"The committed reading of this chunk is {number}, checked against the data."
+    else:
+        yield f"The committed reading of this chunk is {number}, not checked against the data."
 
 
 def _name(receipt: Receipt, checks: Sequence[Check]) -> str:

@@ -1,15 +1,17 @@
-"""Bars for an upload: bytes that the service has stored, windows certified, receipts written."""
+"""Bars for an upload: bytes or rows that are stored, windows certified, receipts written."""
 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from dragon_cli.render.output import console
+
+BYTES: Final = "bytes"
 
 
 class _Amount(ProgressColumn):
@@ -27,8 +29,13 @@ class _Amount(ProgressColumn):
 class UploadBars:
     """The bars of one upload; a context manager. Nothing is shown without a terminal."""
 
-    def __init__(self, size: int | None, stored: int) -> None:
-        """Args: `size`, the bytes of the file, or None if unknown; `stored`, those stored."""
+    def __init__(self, total: int | None, stored: int, unit: str = BYTES) -> None:
+        """
+        Args:
+            total: bytes or rows of the file, or None if unknown.
+            stored: those that are stored.
+            unit: `bytes` or `rows`.
+        """
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -36,7 +43,9 @@ class UploadBars:
             console=console,
             disable=not console.is_terminal,
         )
-        self._bytes = self._progress.add_task("uploaded ", total=size, completed=stored, unit="")
+        self._bytes = self._progress.add_task(
+            "uploaded ", total=total, completed=stored, unit="" if unit == BYTES else unit
+        )
         self._windows = self._progress.add_task("certified", total=None, unit="windows")
         self._receipts = self._progress.add_task(
             "written  ", total=None, unit="receipts", visible=False
@@ -55,7 +64,7 @@ class UploadBars:
         self._progress.stop()
 
     def uploaded(self, stored: int) -> None:
-        """Show how many bytes of the file are stored."""
+        """Show how many bytes or rows of the file are stored."""
         self._progress.update(self._bytes, completed=stored)
 
     def certified(self, certified: int, windows: int) -> None:

@@ -14,6 +14,7 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.messages import StatusAnswer
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.finding import Finding
+from dragon.protocol.streams.statements import statement_of
 from dragon.protocol.streams.submission import Submission
 
 READ_DEADLINE_SECONDS: Final = 5.0
@@ -125,13 +126,18 @@ class OperatorClient:
 
         Raises:
             AttestationRefused: the operator has no finding; `reason` is a `RefusalReason`.
-            Unreachable, BadAnswer: no usable answer.
+            Unreachable, BadAnswer: no usable answer; or the operator votes on another statement
+                than the header makes.
         """
         body = self._post("windows", submission.to_json(), deadline)
         try:
-            finding = Finding.take(Members(body, "the vote"))
+            members = Members(body, "the vote")
+            stated = members.take("statement") if "statement" in members else None
+            finding = Finding.take(members)
         except InvalidEncoding as error:
             raise BadAnswer(f"the answer is not a vote: {error}", reason="bad_answer") from None
+        if stated != statement_of(submission.descriptor, submission.header):
+            raise BadAnswer("the vote is about another statement", reason="bad_answer")
         return finding and replace(finding, detail=quoted(finding.detail))
 
     def _post(self, path: str, body: Json, deadline: float) -> Json:

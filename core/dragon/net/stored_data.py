@@ -7,7 +7,7 @@ chunks whose data has been deleted.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -22,9 +22,9 @@ PAGE_SIZE: Final = 1000  # chunks of one request, the service's maximum
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """The part of a file that a stream has from a chunk on."""
+    """The part of a file, or of messages, that a stream has from a chunk on."""
 
-    bytes: int  # of the file, from its start
+    bytes: int  # of the file or the messages, from its start
     following: int  # sequence of the chunk after this part
     differs: bool = False  # whether that chunk exists and holds other data than the file
 
@@ -57,6 +57,27 @@ def stored_part(
         if done + chunk.length > size or not _is_next(source, chunk):
             return StoredPart(done, following, differs=True)
         done, following = done + chunk.length, chunk.sequence + 1
+    return StoredPart(done, following)
+
+
+def stored_messages(
+    client: StreamClient, stream: str, messages: Iterable[bytes], *, first: int = 0
+) -> StoredPart:
+    """Compare messages with the chunks of a stream of messages, until their end or a difference.
+
+    Args:
+        client: a client with the stream's token.
+        stream: the stream's id, 0x….
+        messages: the messages, in order.
+        first: sequence of the chunk at which they should begin.
+
+    Raises PeerError, Unauthorized, NotFound, InvalidEncoding, and what `messages` raises.
+    """
+    done, following = 0, first
+    for message, chunk in zip(messages, _digests(client, stream, first), strict=False):
+        if not hmac.compare_digest(digest(message), chunk.digest):
+            return StoredPart(done, following, differs=True)
+        done, following = done + len(message), chunk.sequence + 1
     return StoredPart(done, following)
 
 

@@ -27,6 +27,7 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.NotApplicable: HTTPStatus.CONFLICT,
     errors.WrongDigest: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ReceiptRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.DisclosureRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidProof: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ProofRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ProvingError: HTTPStatus.UNPROCESSABLE_ENTITY,

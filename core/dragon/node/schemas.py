@@ -74,6 +74,7 @@ Time = Annotated[int, Field(ge=0, le=MAX_INTEGER)]  # Unix seconds
 Seconds = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 UpOrDown = Literal["up", "down"]
 ValidOrNot = Literal["valid", "invalid"]
+Statement = Literal["readings", "blocks"]  # what a window's proof is about
 
 # Health
 
@@ -427,10 +428,13 @@ class Submission(Announcement):
 
 
 class Vote(Schema):
+    """`statement`: null in streams without readings."""
+
     operator: Id
     stream: Hash
     number: int
     header: Hash
+    statement: Statement | None
     verdict: ValidOrNot | None
     reason: Literal["none", "header", "root", "statement", "stark"] | None
     detail: str
@@ -443,9 +447,12 @@ class OperatorVote(Schema):
 
 
 class WindowStatus(Schema):
+    """`statement`: null in streams without readings."""
+
     stream: Hash
     number: int
     header: Hash
+    statement: Statement | None
     state: Literal[
         "announced", "incomplete", "voting", "waiting", "certified", "invalid", "applied"
     ]

@@ -23,7 +23,7 @@ RADIX: Final = (4,) * 11 + (2,)  # the number of values of a digit, by column
 _BASE_4: Final = range(11)
 _BIT: Final = 11
 # The cells of two rows as (row, column), in the order in which they get their weights.
-_CELLS: Final = (
+CELLS: Final = (
     *((row, column) for row in (0, 1) for column in _BASE_4),
     (0, _BIT),
     (1, _BIT),
@@ -127,7 +127,7 @@ def weights(width: int) -> RowPair:
     if not 0 <= width < SPAN_LIMIT:
         raise ValueError(f"an interval must have a width from 0 to 2^44 - 1, not {width}")
     left, rows = width, ([0] * WIDTH, [0] * WIDTH)
-    for row, column in _CELLS:
+    for row, column in CELLS:
         weight = (left + 1) // RADIX[column]
         rows[row][column] = weight
         left -= (RADIX[column] - 1) * weight
@@ -143,7 +143,7 @@ def digits(number: int, width: int) -> RowPair:
     if not 0 <= number <= width:
         raise ValueError(f"the number must be from 0 to {width}")
     left = number
-    for row, column in _CELLS:
+    for row, column in CELLS:
         weight = chosen[row][column]
         digit = min(RADIX[column] - 1, left // weight) if weight else 0
         rows[row][column] = digit

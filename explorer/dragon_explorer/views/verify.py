@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -22,6 +22,7 @@ from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
 from dragon.protocol.streams.receipt_verification import (
+    Check,
     Outcome,
     is_complete,
     refused,
@@ -153,6 +154,12 @@ def _unknown(why: str) -> Verification:
     return Verification("unknown", "refused", sentence, lines)
 
 
+def _readings(checks: Sequence[Check]) -> str:
+    """What was certified of the window's readings; empty for a stream without readings."""
+    said = next((check.detail for check in checks if check.name == "readings"), "")
+    return f" {said[:1].upper()}{said[1:]}." if said else ""
+
+
 def _receipt(raw: bytes, trust: Trust) -> Verification:
     receipt = Receipt.decode(raw)
     checks = verify(trust, receipt)
@@ -161,10 +168,11 @@ def _receipt(raw: bytes, trust: Trust) -> Verification:
         sentence = f"The receipt is refused: {wrong[0].name}: {wrong[0].detail}."
         return Verification("receipt", "refused", sentence, lines)
     chunk, stream = receipt.chunk, to_hex(receipt.descriptor.id)
+    size = f"{'at most ' if receipt.descriptor.readings else ''}{chunk.length} bytes"
     sentence = (
-        f"Chunk {chunk.sequence} ({chunk.length} bytes) of stream {stream} is in window "
-        f"{receipt.header.number}, which the operators found valid. The data itself was not "
-        "checked: compare it with `--data FILE`."
+        f"Chunk {chunk.sequence} ({size}) of stream {stream} is in window "
+        f"{receipt.header.number}, which the operators found valid.{_readings(checks)} The data "
+        "itself was not checked: compare it with `--data FILE`."
     )
     complete = is_complete(checks)
     if not complete:

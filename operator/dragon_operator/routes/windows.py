@@ -13,6 +13,7 @@ from dragon.errors import AttestationRefused
 from dragon.node import app as web
 from dragon.node import schemas
 from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, Routes, responses
+from dragon.protocol.streams.statements import statement_of
 from dragon.protocol.streams.submission import Submission
 from dragon_operator.components import Components
 from dragon_operator.verdict_store import WindowVerdict
@@ -21,6 +22,7 @@ _INVALID_STREAM: Final = (
     errors.InvalidIdentity,
     errors.InvalidHeaderKey,
     errors.UnprovenHeaderKey,
+    errors.InvalidReadings,
 )
 
 
@@ -58,5 +60,6 @@ def _vote(submission: Submission, verdict: WindowVerdict | None) -> dict[str, ob
         "stream": to_hex(submission.stream),
         "number": submission.number,
         "header": to_hex(submission.header.hash),
+        "statement": statement_of(submission.descriptor, submission.header),
         **(verdict.finding.members() if verdict else _NO_FINDING),
     }

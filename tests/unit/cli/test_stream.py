@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import itertools
 import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from dragon.encoding import to_hex
-from dragon.net.http_client import HttpResponse
 from dragon.net.stream_client import StreamClient
 from dragon_cli.errors import UnusableFile
 from dragon_cli.fleet import streams, uploads
@@ -27,85 +21,9 @@ from dragon_cli.fleet.layout import SOURCES, Home
 from dragon_cli.fleet.uploads import UploadRecord, UploadRecords, state_folder
 from dragon_cli.main import main
 from dragon_cli.render import outages
+from scripted_streams import STREAM, Service
 
 CHUNK = 65_536
-STREAM = "0x" + "07" * 32
-
-
-@dataclass
-class Service:
-    """A stream service with one stream; every window is certified at once."""
-
-    chunks: list[bytes] = field(default_factory=list)
-    interrupt_after: int | None = None  # pieces, until the user presses Ctrl-C
-    refusals: list[int] = field(default_factory=list)  # statuses of the next responses
-    on_piece: Callable[[], object] = lambda: None
-
-    @property
-    def data(self) -> bytes:
-        return b"".join(self.chunks)
-
-    def send(self, method: str, url: str, **options: Any) -> HttpResponse:
-        if self.refusals:
-            return HttpResponse(self.refusals.pop(0), b'{"detail": "not now"}')
-        path = url.partition(":5300")[2]
-        return HttpResponse(200, json.dumps(self._answer(path, options["params"] or {})).encode())
-
-    def _answer(self, path: str, params: dict[str, int]) -> dict[str, Any]:
-        if path.endswith("/chunks"):
-            page = range(params["after"] + 1, len(self.chunks))[: params["limit"]]
-            more = bool(page) and page.stop < len(self.chunks)
-            return {"chunks": [self._digest(n) for n in page], "next": page[-1] if more else None}
-        if path.endswith("/windows"):
-            return {"windows": [{"first": 0, "count": len(self.chunks)}]}
-        if path.endswith("/receipt"):
-            return {"receipt": path}
-        facts = {"stream": STREAM, "token": "t", "certified": 1, "windows": 1, "stopped": None}
-        return {**facts, "bytes": len(self.data), "chunks": len(self.chunks)}
-
-    def _digest(self, number: int) -> dict[str, Any]:
-        data = self.chunks[number]
-        digest = to_hex(hashlib.sha256(data).digest())
-        return {"sequence": number, "length": len(data), "digest": digest}
-
-    @contextmanager
-    def ingest(self, _stream: str) -> Iterator[SimpleNamespace]:
-        yield Sending(self)
-
-
-class Sending(SimpleNamespace):
-    """A connection that stores each piece as a chunk."""
-
-    mode = "bytes"
-
-    def __init__(self, service: Service) -> None:
-        super().__init__(service=service)
-
-    @property
-    def total(self) -> int:
-        return len(self.service.data)
-
-    @property
-    def sequence(self) -> int:
-        return len(self.service.chunks)
-
-    def send(self, piece: bytes) -> None:
-        if self.service.interrupt_after == 0:
-            self.service.interrupt_after = None
-            raise KeyboardInterrupt
-        if self.service.interrupt_after is not None:
-            self.service.interrupt_after -= 1
-        self.service.chunks.append(bytes(piece))
-        self.service.on_piece()
-
-    def flush(self) -> None:
-        """Everything is a chunk already."""
-
-    def receive(self, _seconds: float) -> bool:
-        return False
-
-    def receive_or_idle(self) -> None:
-        """Everything is stored already."""
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ EXPECTED: dict[type[errors.DragonError], int] = {
     errors.InvalidProof: 422,
     errors.InvalidStream: 422,
     errors.ReceiptRefused: 422,
+    errors.DisclosureRefused: 422,
     errors.ProofRefused: 422,
     errors.ProvingError: 422,
     errors.WorkerDied: 503,
@@ -67,6 +68,8 @@ def made(kind: type[errors.DragonError]) -> errors.DragonError:
         return errors.QuorumNotMet(signers=2, needed=3)
     if kind is errors.AttestationRefused:
         return errors.AttestationRefused("blind", "too few peers")
+    if kind is errors.DisclosureRefused:
+        return errors.DisclosureRefused("number", "the data has another reading")
     if kind is errors.ProofRefused:
         return errors.ProofRefused("oods", "the composition polynomial is another")
     return kind("what went wrong", fact=7)

@@ -13,14 +13,14 @@ import dragon.stark
 
 PACKAGE = Path(dragon.stark.__file__).parent
 PROVING = "prover"  # may use compiled code
-READING = "files"  # may use the JSON parser of the project
+READING = ("files", "readings_file")  # may use the JSON parser of the project
 # Verification depends on no clock, randomness, environment, file or network.
 IMPURE = {"os", "time", "random", "secrets", "pathlib", "io", "socket", "datetime", "threading"}
 
 MODULES = sorted(
     path.relative_to(PACKAGE)
     for path in PACKAGE.rglob("*.py")
-    if path.relative_to(PACKAGE).parts[0] not in (PROVING, f"{READING}.py")
+    if path.relative_to(PACKAGE).parts[0] not in (PROVING, *(f"{name}.py" for name in READING))
 )
 
 
@@ -53,9 +53,8 @@ def test_the_verifier_uses_pure_parts_of_the_standard_library_only(module: Path)
         name.startswith("dragon.stark.") or name == "dragon.errors"
         for name in own - {"dragon.stark"}
     )
-    assert not [
-        name for name in own if name.startswith(("dragon.stark.prover", "dragon.stark.files"))
-    ]
+    apart = ("dragon.stark.prover", *(f"dragon.stark.{name}" for name in READING))
+    assert not [name for name in own if name.startswith(apart)]
 
 
 def imports_of(path: Path) -> set[str]:

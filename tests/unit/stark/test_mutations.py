@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from functools import cache
 from itertools import pairwise
 from random import Random
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 import starkvectors as vectors
 from dragon.stark.air import Air
+from dragon.stark.airs.readings import ReadingsAir
 from dragon.stark.bounds import fixed_size, largest_size
 from dragon.stark.field import P
 from dragon.stark.parameters import Parameters
+from dragon.stark.reading_bounds import ReadingBounds
 from dragon.stark.refusal import ProofRefused
 from dragon.stark.verifier import replay, verify
 
@@ -26,9 +29,13 @@ PER_REGION = 4
 
 @cache
 def subject(name: str) -> Subject:
-    if name.startswith("proof_"):
+    if f"{name}.json" in vectors.BLOCKS_PROOFS:
         file = vectors.blocks(f"{name}.json")
         air: Air = vectors.blocks_air(file)
+        return air, vectors.parameters(file["parameters"]), vectors.proof_bytes(file)
+    if is_of_windows(name):
+        file = vectors.readings(f"{name}.json")
+        air = vectors.readings_air(file)
         return air, vectors.parameters(file["parameters"]), vectors.proof_bytes(file)
     file = vectors.ziggy(f"{name}.json")
     air = vectors.ziggy_air(file) if name.startswith("ziggy") else vectors.chain_air(file)
@@ -38,19 +45,26 @@ def subject(name: str) -> Subject:
 @cache
 def regions(name: str) -> list[tuple[str, int, int]]:
     """The parts of a proof: label, first byte, byte after the last."""
-    if name.startswith("proof_"):
-        return regions_of_blocks(name)
+    if is_of_windows(name):
+        return regions_of_window(name)
     layout = vectors.ziggy(f"{name}_transcript.json")["proof_layout"]
     return [(part["section"], part["start"], part["end"]) for part in layout]
 
 
-def regions_of_blocks(name: str) -> list[tuple[str, int, int]]:
+def is_of_windows(name: str) -> bool:
+    """Whether this is a blocks proof or a readings proof."""
+    return name.startswith(("proof_", "valid_"))
+
+
+def regions_of_window(name: str) -> list[tuple[str, int, int]]:
     """Cells, salts and nodes of each table, from their sizes."""
     air, parameters, proof = subject(name)
     transcript = replay(air, parameters, proof)
-    openings, width = transcript.openings, parameters.lengths(air.original_length).columns
+    openings = transcript.openings
+    width = parameters.lengths(air.original_length, air.columns).columns
     n_rows, n_roots = len(openings.rows), len(transcript.fri.roots)
-    last_layer = 736 + 32 * n_roots
+    values = 64 + 24 * len(air.mask)
+    last_layer = values + 96 + 32 * n_roots
     nonce = openings.query_offset - 8
     salts = openings.query_offset + 8 * width * n_rows
     trace_nodes = salts + 16 * n_rows
@@ -58,8 +72,8 @@ def regions_of_blocks(name: str) -> list[tuple[str, int, int]]:
     ends = [
         ("trace root", 32),
         ("composition root", 64),
-        ("mask values", 640),
-        ("composition values", 736),
+        ("mask values", values),
+        ("composition values", values + 96),
         ("FRI roots", last_layer),
         ("last layer", nonce),
         ("nonce", openings.query_offset),
@@ -83,7 +97,9 @@ def refusal_of(air: Air, parameters: Parameters, proof: bytes) -> ProofRefused |
     return None
 
 
-@pytest.mark.parametrize("name", ["ziggy_proof_4", "rescue_proof_3", "proof_standard_b2"])
+@pytest.mark.parametrize(
+    "name", ["ziggy_proof_4", "rescue_proof_3", "proof_standard_b2", "proof_standard_b4_meter"]
+)
 def test_an_altered_byte_in_any_region_is_refused(name: str) -> None:
     air, parameters, proof = subject(name)
     random = Random(f"mutations of {name}")
@@ -116,7 +132,7 @@ def test_the_regions_cover_the_proof(name: str) -> None:
     assert all(a[1] == b[0] for a, b in pairwise(covered))
 
 
-@pytest.mark.parametrize("name", ["ziggy_proof_4", "proof_standard_b2"])
+@pytest.mark.parametrize("name", ["ziggy_proof_4", "proof_standard_b2", "proof_strong_b4"])
 def test_a_truncated_proof_is_refused_at_any_length(name: str) -> None:
     air, parameters, proof = subject(name)
     random = Random(f"cuts of {name}")
@@ -143,11 +159,15 @@ def test_non_canonical_encodings_of_the_same_elements_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [*(f"ziggy_proof_{i}" for i in range(1, 6)), *(f"rescue_proof_{i}" for i in range(1, 6))],
+    [
+        *(f"ziggy_proof_{i}" for i in range(1, 6)),
+        *(f"rescue_proof_{i}" for i in range(1, 6)),
+        *("proof_standard_b8_wide", "proof_standard_b64_temperature", "proof_strong_b4"),
+    ],
 )
 def test_no_proof_is_larger_than_its_parameters_allow(name: str) -> None:
     air, parameters, proof = subject(name)
-    lengths = parameters.lengths(air.original_length)
+    lengths = parameters.lengths(air.original_length, air.columns)
 
     most = largest_size(air, parameters, lengths)
 
@@ -185,7 +205,11 @@ def edited(proof: bytes, changes: list[tuple[str, int, bytes]], first: int) -> b
     return bytes(altered)
 
 
-@given(edits, st.booleans(), st.sampled_from(["ziggy_proof_4", "ziggy_proof_5", "rescue_proof_2"]))
+@given(
+    edits,
+    st.booleans(),
+    st.sampled_from(["ziggy_proof_4", "ziggy_proof_5", "rescue_proof_2", "valid_b8"]),
+)
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_edited_proofs_are_refused_or_unchanged(
     changes: list[tuple[str, int, bytes]], late: bool, name: str
@@ -205,6 +229,24 @@ def test_random_bytes_are_refused(start: bytes, size: int) -> None:
     air, parameters, _ = subject("ziggy_proof_4")
 
     assert refusal_of(air, parameters, start + bytes(size))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_a_readings_proof_is_refused_for_any_other_statement(data: st.DataObject) -> None:
+    air, parameters, proof = subject("valid_carried_b4")
+    assert isinstance(air, ReadingsAir)
+    name = data.draw(st.sampled_from([field.name for field in fields(ReadingBounds)]))
+    change = data.draw(st.integers(-40, 40))
+    bounds = replace(air.bounds, **{name: getattr(air.bounds, name) + change})
+
+    refused = None
+    try:
+        verify(replace(air, bounds=bounds), parameters, proof)
+    except ProofRefused as refusal:
+        refused = refusal
+
+    assert (refused is None) == (change == 0)
 
 
 @given(st.integers(0, 2**16), st.sampled_from(["ziggy_proof_1", "ziggy_proof_3"]))

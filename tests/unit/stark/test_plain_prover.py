@@ -7,6 +7,7 @@ import pytest
 import starkvectors as vectors
 from dragon.stark import seeds, ziggy
 from plainprover import Prover, prove_blocks
+from plainreadings import ReadingsTrace, prove_readings
 from plaintraces import Chain, blocks_rows
 from starkvectors import bases
 
@@ -50,3 +51,35 @@ def test_blocks_equal_the_published_ones(name: str) -> None:
     )
 
     assert proof == vectors.proof_bytes(file)
+
+
+@pytest.mark.parametrize("name", ["valid_not_an_opening_b4.json", "valid_b8.json"])
+def test_readings_proofs_equal_the_published_ones(name: str) -> None:
+    file = vectors.readings(name)
+    secrets = file["secrets_for_tests_only"]
+
+    proof = prove_readings(
+        vectors.readings_air(file),
+        vectors.parameters(file["parameters"]),
+        [bases(preimage) for preimage in secrets["preimages"]],
+        bytes.fromhex(secrets["rho"]),
+    )
+
+    assert proof == vectors.proof_bytes(file)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"proof_standard_{b}.json" for b in ("b2", "b2_point", "b4_meter")),
+        "proof_strong_b4.json",
+        "valid_carried_b4.json",
+    ],
+)
+def test_the_rows_of_readings_equal_the_published_ones(name: str) -> None:
+    file = vectors.readings(name)
+    preimages = [bases(preimage) for preimage in file["secrets_for_tests_only"]["preimages"]]
+
+    rows = ReadingsTrace(vectors.readings_air(file), preimages).rows()
+
+    assert rows[:32] == [bases(row) for row in file["trace_rows"]]

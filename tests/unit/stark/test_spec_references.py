@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[3]
 SPEC = ROOT / "docs" / "spec"
 PACKAGE = Path(dragon.stark.__file__).parent
 ORACLES = [
-    ROOT / "tests" / f"{name}.py" for name in ("plainprover", "plaintraces", "ranks", "leak")
+    ROOT / "tests" / f"{name}.py"
+    for name in ("plainprover", "plainreadings", "readingrows", "plaintraces", "ranks", "leak")
 ]
 SOURCES = sorted(PACKAGE.rglob("*.py")) + ORACLES
 

@@ -35,7 +35,7 @@ class InvalidReason(enum.StrEnum):
     NONE = "none"  # the window is valid
     HEADER = "header"  # the header contradicts itself or the previous window's header
     ROOT = "root"  # the chunk headers contradict the window header or each other
-    STATEMENT = "statement"  # a commitment is malformed, so nothing can be proven about it
+    STATEMENT = "statement"  # a commitment or a bound is malformed: nothing can be proven
     STARK = "stark"  # the proof does not prove the statement
 
 

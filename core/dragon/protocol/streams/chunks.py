@@ -17,7 +17,14 @@ from dragon.encoding import Json, Members, canonical, parse
 from dragon.protocol import merkle
 from dragon.protocol.shape import Hex, Integer, Shape
 from dragon.stark.blocks import MAX_CHUNKS
-from dragon.stark.commitment import DATA_DIGEST_BYTES, OUTPUT_BYTES, SALT_BYTES, commit
+from dragon.stark.commitment import (
+    DATA_DIGEST_BYTES,
+    OUTPUT_BYTES,
+    READING_SALT_BYTES,
+    SALT_BYTES,
+    commit,
+    reading_opening,
+)
 
 MAX_CHUNK_BYTES: Final = 65_536
 MAX_CHUNKS_BYTES: Final = MAX_CHUNKS * 192  # encoded chunk headers of one window
@@ -59,12 +66,21 @@ def digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def salt(salt_key: bytes, stream_id: bytes, sequence: int, data_digest: bytes) -> bytes:
-    """Return the salt of a chunk, 28 bytes. It cannot be guessed without the stream's salt key.
+def salt(
+    salt_key: bytes,
+    stream_id: bytes,
+    sequence: int,
+    data_digest: bytes,
+    size: int = SALT_BYTES,
+) -> bytes:
+    """Return the salt of a chunk. It cannot be guessed without the stream's salt key.
 
-    The salt is the first 28 bytes of HMAC-SHA256 with the salt key over 72 bytes: the stream's id,
-    the sequence as eight bytes (big-endian) and the digest. Different data, sequences and streams
-    have different salts.
+    The salt is the beginning of HMAC-SHA256 with the salt key over 72 bytes: the stream's id, the
+    sequence as eight bytes (big-endian) and the digest. Different data, sequences and streams have
+    different salts.
+
+    Args:
+        size: bytes of the salt: 28, or 20 in a stream with readings (`READING_SALT_BYTES`).
 
     Raises ValueError: salt key, stream id or digest does not have 32 bytes.
     """
@@ -72,12 +88,26 @@ def salt(salt_key: bytes, stream_id: bytes, sequence: int, data_digest: bytes) -
         raise ValueError("salt key, stream id and digest must have 32 bytes each")
     message = stream_id + sequence.to_bytes(8, "big") + data_digest
     # Not hmac.digest: it releases the GIL, and busy threads delay its return.
-    return hmac.new(salt_key, message, "sha256").digest()[:SALT_BYTES]
+    return hmac.new(salt_key, message, "sha256").digest()[:size]
 
 
 def opening(salt_key: bytes, stream_id: bytes, sequence: int, data_digest: bytes) -> bytes:
     """Return digest ‖ salt (60 bytes), which opens a chunk's commitment. Raises ValueError."""
     return data_digest + salt(salt_key, stream_id, sequence, data_digest)
+
+
+def opening_with_reading(
+    salt_key: bytes, stream_id: bytes, sequence: int, data_digest: bytes, value: int
+) -> bytes:
+    """Return digest ‖ salt ‖ value (60 bytes), which opens a commitment in a stream with readings.
+
+    Args:
+        value: the reading; `NO_READING` if the data has none. See `Readings.committed_value`.
+
+    Raises ValueError; ProofRefused: the value is outside ±2^59.
+    """
+    short = salt(salt_key, stream_id, sequence, data_digest, READING_SALT_BYTES)
+    return reading_opening(data_digest, short, value)
 
 
 def digest_of(opening_: bytes) -> bytes:

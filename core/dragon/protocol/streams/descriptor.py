@@ -15,10 +15,11 @@ from dragon import errors
 from dragon.encoding import Json, Members, canonical, parse, to_hex
 from dragon.protocol import bls
 from dragon.protocol.claims.window import WINDOW_SETS
+from dragon.protocol.streams.readings import Readings
 from dragon.stark.commitment import OUTPUT_BYTES, decode_output
 from dragon.stark.refusal import ProofRefused
 
-MAX_DESCRIPTOR_BYTES: Final = 1024
+MAX_DESCRIPTOR_BYTES: Final = 2048  # over 1,024 only with readings
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,11 @@ class Descriptor:
     proof_of_possession: bytes  # of the header key, 96 bytes
     parameters: str  # name of the parameter set of all proofs
     name: str
+    readings: Readings | None = None  # the rule and the bounds of a stream with readings
 
     def to_json(self) -> dict[str, Json]:
         """Return the published form; the id is the hash of its canonical JSON."""
-        return {
+        value: dict[str, Json] = {
             "network": to_hex(self.network_id),
             "identity": to_hex(self.identity),
             "header_key": to_hex(self.header_key.raw),
@@ -42,6 +44,9 @@ class Descriptor:
             "parameters": self.parameters,
             "name": self.name,
         }
+        if self.readings:
+            value["readings"] = self.readings.to_json()
+        return value
 
     def encode(self) -> bytes:
         """Return the descriptor as an object, in canonical JSON."""
@@ -58,7 +63,8 @@ class Descriptor:
 
         Raises:
             InvalidEncoding: the value does not have the form of a descriptor.
-            InvalidStream: a key is invalid or not proven; a subclass says which.
+            InvalidStream: a key is invalid or not proven, or the readings are invalid; a subclass
+                says which.
         """
         members = Members(value, "the descriptor")
         network_id = members.hex("network", size=32)
@@ -66,13 +72,14 @@ class Descriptor:
         raw_key = members.hex("header_key", size=bls.PUBLIC_KEY_BYTES)
         possession = members.hex("proof_of_possession", size=bls.SIGNATURE_BYTES)
         parameters, name = members.word("parameters", WINDOW_SETS), members.id("name")
+        readings = Readings.from_json(members.take("readings")) if "readings" in members else None
         members.end()
         try:
             decode_output(identity)
         except ProofRefused as error:
             raise errors.InvalidIdentity(str(error)) from None
         header_key = _proven_key(raw_key, possession)
-        return cls(network_id, identity, header_key, possession, parameters, name)
+        return cls(network_id, identity, header_key, possession, parameters, name, readings)
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:

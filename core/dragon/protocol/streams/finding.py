@@ -17,16 +17,20 @@ from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.chunks import ChunkHeader, tree_of
 from dragon.protocol.streams.descriptor import Descriptor
-from dragon.protocol.streams.statements import statement_of
+from dragon.protocol.streams.statements import (
+    check_statement,
+    statement_of,
+    verify_window_proof,
+)
 from dragon.protocol.streams.window import (
     WindowHeader,
     chunks_fault,
     expected_previous,
     header_fault,
     is_signed,
-    outputs,
 )
-from dragon.stark.blocks import MAX_CHUNKS, verify_window
+from dragon.protocol.streams.window_readings import readings_chunks_fault, readings_header_fault
+from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.refusal import ProofRefused
 
 MAX_CLOCK_LEAD_MS: Final = 2000  # a stream's clock may be ahead of a voter's by this much
@@ -157,7 +161,8 @@ def judge(
             "the window does not follow the last window that this operator knows",
         )
     # (4) The headers do not contradict each other. The stream signed both, so this is proof.
-    if fault := header_fault(header, previous):
+    readings = descriptor.readings
+    if fault := header_fault(header, previous) or readings_header_fault(readings, header, previous):
         return Finding(InvalidReason.HEADER, fault)
     # (5) The chunk headers have the signed root, and do not contradict the header. Chunk headers
     # with another root prove nothing, because anyone can make them.
@@ -165,17 +170,18 @@ def judge(
         _refuse(
             RefusalReason.MALFORMED, "the chunk headers do not have the root in the window header"
         )
-    if fault := chunks_fault(header, chunks):
+    if fault := chunks_fault(header, chunks) or readings_chunks_fault(readings, header, chunks):
         return Finding(InvalidReason.ROOT, fault)
-    # (6) The commitments are well-formed.
+    # (6) Something can be proven: the commitments are well-formed, and the bounds that the window
+    # claims for its readings are possible.
     try:
-        outputs(descriptor, chunks)
+        check_statement(descriptor, header, previous, chunks)
     except ProofRefused as refusal:
         return Finding(InvalidReason.STATEMENT, str(refusal))
-    # (7) The proof is valid for the stream's parameters and this header. The most expensive check.
-    commitments = [chunk.commitment for chunk in chunks]
+    # (7) The proof is valid for the stream's parameters, this header and the statement that the
+    # header and the descriptor determine. The most expensive check.
     try:
-        verify_window(descriptor.parameters, descriptor.identity, commitments, header.hash, proof)
+        verify_window_proof(descriptor, header, previous, chunks, proof)
     except ProofRefused as refusal:
         return Finding(InvalidReason.STARK, f"{refusal} ({refusal.reason})")
     return Finding(InvalidReason.NONE)

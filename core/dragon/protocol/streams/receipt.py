@@ -32,7 +32,7 @@ _V = TypeVar("_V")
 MAX_RECEIPT_BYTES: Final = 2 << 20  # enough for the proof of the largest window
 MAX_ENDORSEMENTS: Final = 64
 _PLACE: Final = ("position", "ledger_index", "inclusion", "checkpoint")
-_PROVEN: Final = ("chunks", "proof")
+_PROVEN: Final = ("chunks", "proof", "previous_header")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Proven:
 
     chunks: tuple[ChunkHeader, ...]
     proof: bytes
+    previous: WindowHeader | None = None  # if the proof begins with that window's last chunk
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Receipt:
     header_signature: bytes
     event: Certificate  # of the window
     place: Place | None = None
-    opening: bytes | None = None  # digest ‖ salt; discloses the digest
+    opening: bytes | None = None  # discloses the digest, and the reading if there is one
     proven: Proven | None = None
     endorsements: tuple[Endorsement, ...] = ()  # experts' verdicts on the window
 
@@ -88,6 +89,8 @@ class Receipt:
         if self.proven:
             value["chunks"] = [chunk.members() for chunk in self.proven.chunks]
             value["proof"] = to_hex(self.proven.proof)
+            if self.proven.previous:
+                value["previous_header"] = self.proven.previous.members()
         if self.endorsements:
             value["endorsements"] = [each.to_json() for each in self.endorsements]
         return value
@@ -189,7 +192,10 @@ def _place(members: Members) -> Place:
 
 def _proven(members: Members) -> Proven:
     chunks = _named("chunks", chunks_from_json, members.list("chunks", most=MAX_CHUNKS))
-    return Proven(chunks, members.hex("proof", size=range(MAX_PROOF_BYTES + 1)))
+    proof, previous = members.hex("proof", size=range(MAX_PROOF_BYTES + 1)), None
+    if "previous_header" in members:
+        previous = _part(members, "previous_header", WindowHeader.from_json)
+    return Proven(chunks, proof, previous)
 
 
 def _endorsements(members: Members) -> tuple[Endorsement, ...]:

@@ -6,7 +6,6 @@ which faults make a window invalid.
 
 from __future__ import annotations
 
-import enum
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,18 +18,13 @@ from dragon.encoding import Json, Members, canonical, parse
 from dragon.protocol import bls
 from dragon.protocol.shape import HASH, Decimal, Hex, Integer, SignedShape, Word
 from dragon.protocol.streams.chunks import ChunkHeader, tree_of
+from dragon.protocol.streams.closing import Closing, HeaderClaim
 from dragon.protocol.streams.descriptor import Descriptor
+from dragon.protocol.streams.reading_sums import MAX_SUM
+from dragon.protocol.streams.window_readings import readings_chunks_fault, readings_header_fault
 from dragon.stark.blocks import MAX_CHUNKS, window_outputs
 
 MAX_HEADER_BYTES: Final = 1024
-MAX_SUM: Final = 1 << 71  # no sum of the readings of a window is larger in size
-
-
-class HeaderClaim(enum.StrEnum):
-    """What the header of a window with readings claims about them."""
-
-    READINGS = "readings"  # they are within the bounds of the descriptor; the proof shows it
-    NONE = "none"  # nothing; the window is proven like those of streams without readings
 
 
 @dataclass(frozen=True)
@@ -92,13 +86,18 @@ class WindowHeader(SignedShape):
 
 
 def close(
-    descriptor: Descriptor, previous: WindowHeader | None, chunks: Sequence[ChunkHeader]
+    descriptor: Descriptor,
+    previous: WindowHeader | None,
+    chunks: Sequence[ChunkHeader],
+    closing: Closing | None = None,
 ) -> WindowHeader:
     """Return the header of the window with `chunks` that follows `previous`.
 
     Args:
         previous: the previous window's header; None for the stream's first window.
         chunks: from 1 to `MAX_CHUNKS` chunk headers.
+        closing: what the window claims about its readings, see
+            `dragon.protocol.streams.closing.decide`; None in a stream without readings.
 
     Raises ValueError: the chunks cannot follow; the window would be certified as invalid.
     """
@@ -113,8 +112,17 @@ def close(
         chunks[0].received_ms,
         chunks[-1].received_ms,
         tree_of(chunks).root(),
+        closing.claim if closing else None,
+        chunks[-1].commitment if descriptor.readings and descriptor.readings.carry else None,
+        closing.stated if closing else None,
     )
-    if why := header_fault(header, previous) or chunks_fault(header, chunks):
+    readings = descriptor.readings
+    if why := (
+        header_fault(header, previous)
+        or readings_header_fault(readings, header, previous)
+        or chunks_fault(header, chunks)
+        or readings_chunks_fault(readings, header, chunks)
+    ):
         raise ValueError(why)
     return header
 

@@ -24,11 +24,12 @@ from dragon.protocol.streams.chunks import (
     digest_of,
     encode_chunks,
     opening,
+    opening_with_reading,
     salt,
     tree_of,
 )
 from dragon.stark.blocks import MAX_CHUNKS
-from dragon.stark.commitment import commit
+from dragon.stark.commitment import READING_SALT_BYTES, commit, committed_reading
 from dragon.stark.prover.blocks import hash_many
 from streams import make_owner
 
@@ -83,6 +84,25 @@ def test_parts_of_a_salt_with_a_wrong_length_are_refused(sizes: tuple[int, int, 
 
     with pytest.raises(ValueError, match="32 bytes"):
         salt(key, stream, 0, digest_)
+
+
+@given(HASHES, HASHES, NUMBERS, HASHES, st.integers(-(2**59), 2**59 - 1))
+def test_an_opening_with_a_reading_ends_in_a_shorter_salt_and_the_value(
+    key: bytes, stream: bytes, sequence: int, hashed: bytes, value: int
+) -> None:
+    whole = opening_with_reading(key, stream, sequence, hashed, value)
+
+    assert whole[:32] == hashed
+    assert whole[32:52] == salt(key, stream, sequence, hashed)[:20]
+    assert whole[32:52] == salt(key, stream, sequence, hashed, READING_SALT_BYTES)
+    assert whole[52:] == (value + 2**59).to_bytes(8, "big")
+    assert committed_reading(whole) == value
+
+
+@pytest.mark.parametrize("value", [-(2**59) - 1, 2**59])
+def test_a_value_that_is_no_reading_is_not_committed_to(value: int) -> None:
+    with pytest.raises(errors.ProofRefused):
+        opening_with_reading(KEY, STREAM, 7, digest(b"1"), value)
 
 
 # -- headers ---------------------------------------------------------------------------------------

@@ -101,8 +101,8 @@ def blocks_composition(
         row = LANES * vector
         at = LANES * (vector >> shift)
         # (1) The forms of these rows.
-        load_following(trace, rows, row, log_n, slackness, forms, following)
-        load_current(trace, rows, row, forms, LANES * _CUBES)
+        load_following(trace, rows, row, log_n, slackness, WIDTH, forms, following)
+        load_current(trace, rows, row, WIDTH, forms, LANES * _CUBES)
         for i in range(4):
             lanes.store(forms, LANES * i, lanes.load(outputs, i * domain + row))
         for i in range(WIDTH):

@@ -124,8 +124,8 @@ def _load_forms(
     trace: Words, rows: int, row: int, log_n: int, slackness: int, constants: Words,
     periodic: Words, runs: int, run: int, forms: Words,
 ) -> None:  # fmt: skip
-    load_current(trace, rows, row, forms, 0)
-    load_following(trace, rows, row, log_n, slackness, forms, LANES * _NEXT)
+    load_current(trace, rows, row, WIDTH, forms, 0)
+    load_following(trace, rows, row, log_n, slackness, WIDTH, forms, LANES * _NEXT)
     for i in range(WIDTH):
         lanes.store(forms, LANES * (_CUBES + i), cube(lanes.load(forms, LANES * i)))
         state = lanes.dot(forms, LANES * _NEXT, LANES, constants, WIDTH * (WIDTH + i), WIDTH)

@@ -77,6 +77,10 @@ class HashChain:
             self._spare = self._spare[size:]
         return drawn
 
+    def base(self) -> int:
+        """A uniform element of F."""
+        return self.bases(1)[0]
+
     def bases(self, count: int) -> list[int]:
         """`count` uniform elements of F: each the next 62-bit word below p, as Montgomery form."""
         drawn: list[int] = []
@@ -94,6 +98,10 @@ class HashChain:
         """`count` uniform elements of K."""
         drawn = iter(self.bases(3 * count))
         return list(zip(drawn, drawn, drawn, strict=True))
+
+    def number(self, bound: int) -> int:
+        """A uniform number below `bound`, which is a power of two."""
+        return self.numbers(1, bound)[0]
 
     def numbers(self, count: int, bound: int) -> list[int]:
         """`count` uniform numbers below `bound`, which is a power of two."""

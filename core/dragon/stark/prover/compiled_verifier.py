@@ -14,7 +14,7 @@ from dragon.stark.extension import Element
 from dragon.stark.prover.compiled_queries import check_queries
 from dragon.stark.prover.kernels import query_layers, query_openings, query_values
 from dragon.stark.prover.kernels.jit import KERNELS
-from dragon.stark.prover.kernels.query_values import interpolate
+from dragon.stark.prover.kernels.query_values import interpolants
 from dragon.stark.prover.montgomery import integers, word, words
 from dragon.stark.reciprocals import Reciprocals
 
@@ -35,7 +35,7 @@ class CompiledVerifier:
         generator, inverse_size = word(field.root_of_unity(size)), word(field.inverse(size))
         values = np.empty(3 * len(columns), np.uint64)
         flat = words(chain.from_iterable(columns))
-        if not interpolate(flat, size, geometry, generator, inverse_size, values):
+        if not interpolants(flat, size, geometry, generator, inverse_size, values):
             raise ZeroDivisionError("u lies in the subgroup")
         found = iter(integers(values))
         return list(zip(found, found, found, strict=True))

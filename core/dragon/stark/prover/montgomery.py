@@ -24,7 +24,7 @@ _ROOTS: Final[dict[str, Words]] = {}
 
 def words(elements: Iterable[int]) -> Words:
     """Convert elements of F to Montgomery form."""
-    numbers = np.array([*elements], dtype=np.uint64)
+    numbers = np.array([x % P for x in elements], dtype=np.uint64)
     scale(numbers, _R_SQUARED)
     return numbers
 

@@ -112,7 +112,7 @@ def deep_at(
 
 
 @kernel("boolean(uint64[::1], int64, uint64[::1], uint64, uint64, uint64[::1])")
-def interpolate(
+def interpolants(
     columns: Words, size: int, geometry: Words, generator: Number, inverse_size: Number,
     values: Words,
 ) -> bool:  # fmt: skip

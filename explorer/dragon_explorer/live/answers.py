@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dragon.encoding import MAX_INTEGER
+from dragon.protocol.claims.window import Statement
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.stark.blocks import MAX_CHUNKS
 
@@ -47,6 +48,11 @@ def _first_reasons(value: object) -> object:
     return value[:MAX_REASONS] if isinstance(value, list) else value
 
 
+def _statement(value: object) -> object:
+    """What the proof of a window is about; anything else is shown as unknown."""
+    return Statement(value) if isinstance(value, str) and value in set(Statement) else None
+
+
 def _possible(most: int) -> BeforeValidator:
     """A number from 0 to `most`; anything else is shown as unknown."""
 
@@ -57,6 +63,7 @@ def _possible(most: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+StatedStatement = Annotated[Statement | None, BeforeValidator(_statement)]
 Text = Annotated[str, BeforeValidator(_shortened)]
 Word = Annotated[str, BeforeValidator(_visible), Field(max_length=MAX_WORD_CHARS)]
 Id = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
@@ -234,6 +241,7 @@ class SubmittedWindow(Answer):
     stream: Hash
     number: Count
     state: Word
+    statement: StatedStatement = None
     proof: Hash | None = None  # SHA-256 of the proof that was voted on
     count: ChunkCount = None
     proof_bytes: ProofBytes = None
@@ -266,7 +274,7 @@ class Stream(Answer):
     stream: Hash
     name: Id
     chunks: Count
-    bytes: Count
+    bytes: Count | None  # null in a stream with readings, in which nothing public counts bytes
     windows: Count  # closed
     certified: Count
     stopped: Text | None
@@ -279,6 +287,7 @@ class Streams(Answer):
 class Window(Answer):
     number: Count
     state: Word
+    statement: StatedStatement = None
     first: Count
     count: ChunkCount
     closed_ms: TimeMs

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from dragon.encoding import to_hex
 from dragon.log.index_tables import Applied
-from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.streams.votes import StatedVote, Vote, pending_votes
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.security import window_level_bits
@@ -44,6 +44,7 @@ class WindowRow:
     number: int
     stage: Stage
     is_certified: bool  # whether the stage is what the log says
+    statement: Statement | None  # what its proof is about; None in a stream without readings
     reason: str  # why it is invalid
     note: str  # what it waits for. Uncertified
     timestamp: int | None  # Unix seconds, of its event
@@ -150,6 +151,7 @@ def _row(sources: Sources, number: int, known: _Known) -> WindowRow:
         number=number,
         stage=stage,
         is_certified=claim is not None,
+        statement=claim.statement if claim else _stated_statement(known),
         reason=str(claim.reason) if claim and stage == "invalid" else "",
         note=NOTES.get(submitted.state, "") if is_pending and submitted else "",
         timestamp=claim.timestamp if claim else None,
@@ -171,6 +173,12 @@ def _current(known: _Known) -> Applied[WindowClaim] | None:
         return verdict
     is_anew = submitted.proof is not None and submitted.proof != to_hex(verdict.claim.proof)
     return None if is_anew else verdict
+
+
+def _stated_statement(known: _Known) -> Statement | None:
+    """What a service states. Uncertified."""
+    stated = (each.statement for each in (known.submitted, known.closed) if each is not None)
+    return next((each for each in stated if each is not None), None)
 
 
 def _live_stage(known: _Known) -> Stage:
@@ -199,7 +207,9 @@ def _figures(known: _Known, claim: WindowClaim | None) -> tuple[int | None, int 
         proof_bytes = each.proof_bytes if proof_bytes is None else proof_bytes
         security_bits = each.security_bits if security_bits is None else security_bits
     if claim is not None:  # the log certifies the parameter set, and that the proof is valid
-        most = MAX_CHUNKS if chunks is None else chunks
+        # A proof about readings may begin with a chunk of the previous window.
+        carried = claim.statement is Statement.READINGS
+        most = MAX_CHUNKS if chunks is None else min(MAX_CHUNKS, chunks + carried)
         is_valid = str(claim.verdict) == "valid"
         security_bits = window_level_bits(claim.parameters, most) if is_valid else None
     return chunks, proof_bytes, security_bits

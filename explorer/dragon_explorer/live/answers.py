@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dragon.encoding import MAX_INTEGER
-from dragon.protocol.claims.window import Statement
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.stark.blocks import MAX_CHUNKS
 
@@ -48,11 +47,6 @@ def _first_reasons(value: object) -> object:
     return value[:MAX_REASONS] if isinstance(value, list) else value
 
 
-def _statement(value: object) -> object:
-    """What the proof of a window is about; anything else is shown as unknown."""
-    return Statement(value) if isinstance(value, str) and value in set(Statement) else None
-
-
 def _possible(most: int) -> BeforeValidator:
     """A number from 0 to `most`; anything else is shown as unknown."""
 
@@ -63,7 +57,6 @@ def _possible(most: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-StatedStatement = Annotated[Statement | None, BeforeValidator(_statement)]
 Text = Annotated[str, BeforeValidator(_shortened)]
 Word = Annotated[str, BeforeValidator(_visible), Field(max_length=MAX_WORD_CHARS)]
 Id = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
@@ -241,7 +234,6 @@ class SubmittedWindow(Answer):
     stream: Hash
     number: Count
     state: Word
-    statement: StatedStatement = None
     proof: Hash | None = None  # SHA-256 of the proof that was voted on
     count: ChunkCount = None
     proof_bytes: ProofBytes = None
@@ -274,8 +266,9 @@ class Stream(Answer):
     stream: Hash
     name: Id
     chunks: Count
-    bytes: Count | None  # null in a stream with readings, in which nothing public counts bytes
+    bytes: Count | None  # null in a stream with readings: only its owner may know
     windows: Count  # closed
+    descriptor: dict[str, Any] | None = None  # its hash is the id, so it is checked
     certified: Count
     stopped: Text | None
 
@@ -287,7 +280,6 @@ class Streams(Answer):
 class Window(Answer):
     number: Count
     state: Word
-    statement: StatedStatement = None
     first: Count
     count: ChunkCount
     closed_ms: TimeMs

@@ -44,8 +44,8 @@ class WindowRow:
     number: int
     stage: Stage
     is_certified: bool  # whether the stage is what the log says
-    statement: Statement | None  # what its proof is about; None in a stream without readings
     reason: str  # why it is invalid
+    statement: str | None  # what the proof of a valid window shows: `readings` or `blocks`
     note: str  # what it waits for. Uncertified
     timestamp: int | None  # Unix seconds, of its event
     position: int | None  # of its event in the log
@@ -151,8 +151,10 @@ def _row(sources: Sources, number: int, known: _Known) -> WindowRow:
         number=number,
         stage=stage,
         is_certified=claim is not None,
-        statement=claim.statement if claim else _stated_statement(known),
         reason=str(claim.reason) if claim and stage == "invalid" else "",
+        statement=str(claim.statement)
+        if claim and claim.statement and stage == "certified"
+        else None,
         note=NOTES.get(submitted.state, "") if is_pending and submitted else "",
         timestamp=claim.timestamp if claim else None,
         position=verdict.position if verdict else None,
@@ -173,12 +175,6 @@ def _current(known: _Known) -> Applied[WindowClaim] | None:
         return verdict
     is_anew = submitted.proof is not None and submitted.proof != to_hex(verdict.claim.proof)
     return None if is_anew else verdict
-
-
-def _stated_statement(known: _Known) -> Statement | None:
-    """What a service states. Uncertified."""
-    stated = (each.statement for each in (known.submitted, known.closed) if each is not None)
-    return next((each for each in stated if each is not None), None)
 
 
 def _live_stage(known: _Known) -> Stage:

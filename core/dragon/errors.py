@@ -40,6 +40,10 @@ class TooLarge(InvalidEncoding):
     """The input has more bytes than allowed."""
 
 
+class MessageTooLong(TooLarge):
+    """A message of a stream with readings is longer than the stream's `length`."""
+
+
 class DuplicateMember(InvalidEncoding):
     """A JSON object contains the same member twice."""
 

@@ -13,12 +13,14 @@ Goals: 300 chunks/s with windows of 63 chunks; 95 % of messages certified within
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,10 +50,23 @@ SETTINGS: Final = {"OPERATOR_WINDOWS_PER_SECOND": "1000", "STREAM_WAITING": "24"
 
 
 class Load:
-    """Sources that send until they are stopped, each on its own thread."""
+    """Sources that send until they are stopped, each on its own thread.
 
-    def __init__(self, fleet: Fleet, name: str, per_second: float | None, **wanted: Json) -> None:
-        self._stop = threading.Event()
+    Args:
+        per_second: messages of all sources together; None: as fast as they can.
+        messages: what each source sends, without an end.
+        wanted: the properties of the streams.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        name: str,
+        per_second: float | None,
+        messages: Callable[[], Iterator[bytes]] = lambda: itertools.repeat(MESSAGE),
+        **wanted: Json,
+    ) -> None:
+        self._stop, self._make = threading.Event(), messages
         self.opened: list[tuple[StreamClient, str]] = []
         self._threads = []
         for number in range(SOURCES):
@@ -66,11 +81,13 @@ class Load:
 
     def _messages(self, per_second: float | None) -> Iterator[bytes]:
         following = time.monotonic()
-        while not self._stop.is_set():
+        for message in self._make():
+            if self._stop.is_set():
+                return
             if per_second:
                 following += SOURCES / per_second
                 time.sleep(max(0.0, following - time.monotonic()))
-            yield MESSAGE
+            yield message
 
     def certified(self) -> int:
         """Number of chunks in certified windows of all streams."""
@@ -281,15 +298,22 @@ def memory_growth(fleet: Fleet, per_second: float, seconds: float) -> None:
     show(f"Memory over {seconds:.0f} s of load", columns, rows, "Private pages of all processes.")
 
 
-def main(seconds: float = 20.0, windows: Sequence[int] = SIZES) -> None:
-    interrupt_on_signals()
-    sizes(windows)
+@contextmanager
+def new_fleet() -> Iterator[Fleet]:
+    """A fleet of real processes, with its files beside this one; not started yet."""
     with tempfile.TemporaryDirectory(prefix="streams-", dir=Path(__file__).parent) as name:
         home = Home(Path(name) / "fleet")
         ports = Ports(27_001, 27_100, 27_601, prover=27_200, streams=27_300)
         make_fleet(home, Plan(ports=ports), genesis=int(time.time()))
         with Fleet(home, SETTINGS) as fleet:
-            loaded(fleet, seconds)
+            yield fleet
+
+
+def main(seconds: float = 20.0, windows: Sequence[int] = SIZES) -> None:
+    interrupt_on_signals()
+    sizes(windows)
+    with new_fleet() as fleet:
+        loaded(fleet, seconds)
 
 
 def loaded(fleet: Fleet, seconds: float) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 BENCHMARKS = (
     *("certificates", "finality", "replay", "watching", "sizes", "detection"),
-    *("reads", "proofs", "ingest", "pipeline", "flood", "flood_fleet", "strangers"),
+    *("reads", "proofs", "ingest", "pipeline", "readings_pipeline", "flood", "flood_fleet"),
+    "strangers",
     "connections",
     "explorer",
     "periods",

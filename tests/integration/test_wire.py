@@ -7,7 +7,6 @@ keys. An attacker who has all of that also tries every reading that the sensor c
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import itertools
 import shutil
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from committees import make_members
@@ -25,6 +23,15 @@ from dragon.protocol.streams.chunks import decode_chunks, digest, opening
 from dragon.stark.prover.blocks import hash_many
 from dragon_stream.keys import StreamKeys
 from dragon_stream.window_sealer import window_openings
+from eavesdropper import (
+    address,
+    occurring,
+    public_responses,
+    raw,
+    sent_to_nodes,
+    stored_by_nodes,
+    written,
+)
 from stream_simulation import PROVER, SERVICE_KEY, STREAMS, TOKEN, StreamWorld
 
 READINGS = [b"21.5", b"21.7", b"21.5", b"03.1"]
@@ -66,63 +73,9 @@ def collect(world: StreamWorld, stream: Mapping[str, Any]) -> Scene:
     rows = [components.store.window(stream_id, number) for number in range(2)]
     openings = tuple(itertools.chain(*(window_openings(keys, row) for row in rows)))
     proving = [raw(request) for _, request in world.sent if PROVER in address(world, request)]
-    held = [*sent_to_nodes(world), *stored_by_nodes(world), *public_responses(world, stream)]
+    public = public_responses(world, stream, windows=2, chunks=len(READINGS) + 2)
+    held = [*sent_to_nodes(world), *stored_by_nodes(world), *public]
     return Scene(world, stream, keys, openings, b"\0".join(held), b"\0".join(proving))
-
-
-def address(world: StreamWorld, request: Any) -> str:
-    host = request.url.split("/")[2]
-    return world.names.get(host, host)
-
-
-def raw(request: Any) -> bytes:
-    body = request.body or b""
-    head = f"{request.method} {request.url} {dict(request.headers)}".encode()
-    return head + (body.encode() if isinstance(body, str) else body)
-
-
-def sent_to_nodes(world: StreamWorld) -> Iterator[bytes]:
-    """Every request except those of the owner and those to the service or its prover."""
-    for caller, request in world.sent:
-        if address(world, request) not in (STREAMS, PROVER) and caller != "owner":
-            yield raw(request)
-
-
-def stored_by_nodes(world: StreamWorld) -> Iterator[bytes]:
-    """The content of every file of operators, aggregators and ledger."""
-    files = [path for path in world.folder.iterdir() if path.is_file()]
-    names = (*world.operators, *world.aggregators, "sequencer")
-    for name in names:
-        found = [path for path in files if path.name.startswith(name)]
-        assert found, name
-        yield from (path.read_bytes() for path in found)
-
-
-def public_responses(world: StreamWorld, stream: Mapping[str, Any]) -> Iterator[bytes]:
-    """Responses of the stream service to requests without a token."""
-    paths = ["", "/windows", *(f"/windows/{n}" for n in range(2))]
-    for chunk in range(len(READINGS) + 2):
-        paths += [f"/chunks/{chunk}", f"/chunks/{chunk}/receipt?proof=1"]
-    for path in paths:
-        answer = world.ask(stream, path)
-        assert answer.ok, answer.text
-        yield answer.content
-    for path in ("/chunks", "/chunks/0/data", "/chunks/0/receipt?disclose=1"):
-        assert world.ask(stream, path).status_code == 401
-        yield world.ask(stream, path).content
-    for path in ("/healthz", "/readyz", "/metrics", "/streams", "/refused", "/openapi.json"):
-        yield world.get(STREAMS, path).content
-
-
-def written(secret: bytes) -> list[bytes]:
-    """Every encoding in which a secret could appear."""
-    return [
-        secret,
-        secret.hex().encode(),
-        secret.hex().upper().encode(),
-        base64.b64encode(secret).rstrip(b"="),
-        base64.urlsafe_b64encode(secret).rstrip(b"="),
-    ]
 
 
 def secrets_of(scene: Scene) -> dict[str, bytes]:
@@ -185,7 +138,6 @@ def test_only_the_service_keeps_data(scene: Scene) -> None:
 
 # -- guessing ------------------------------------------------------------------------------------
 
-BEGINNING = np.uint64(0xFFFFFF)  # of eight bytes, little endian: the first three
 CANDIDATES = [bytes(four) for four in itertools.product(b"0123456789.", repeat=4)]
 
 
@@ -202,7 +154,7 @@ class Guesser:
         """Readings with an unsalted SHA-256 that was found, as bytes or as hex."""
         plain = {hashlib.sha256(each).digest(): each for each in CANDIDATES}
         hexed = {each.hex().encode(): reading for each, reading in plain.items()}
-        return self._found(plain) | self._found(hexed)
+        return self._readings(plain) | self._readings(hexed)
 
     def commitments(self) -> set[bytes]:
         """Readings with a commitment that was found, without a salt or with one from `keys`."""
@@ -217,23 +169,11 @@ class Guesser:
             commitment.hex().encode(): reading
             for commitment, reading in zip(made, tried.values(), strict=True)
         }
-        return self._found(hexed)
+        return self._readings(hexed)
 
-    def _found(self, wanted: Mapping[bytes, bytes]) -> set[bytes]:
-        """The readings of those forms that occur in `held`.
-
-        For speed, `held` is first searched for the first three, then the first eight bytes.
-        """
-        starts = np.array([int.from_bytes(each[:8], "little") for each in wanted], dtype=np.uint64)
-        begun = np.zeros(1 << 24, dtype=bool)
-        begun[starts & BEGINNING] = True
-        near = np.zeros(len(starts), dtype=bool)
-        for shift in range(8):
-            size = (len(self.held) - shift) // 8 * 8
-            view = np.frombuffer(self.held, dtype="<u8", offset=shift, count=size // 8)
-            near |= np.isin(starts, view[begun[view & BEGINNING]])
-        likely = itertools.compress(wanted.items(), near)
-        return {reading for form, reading in likely if form in self.held}
+    def _readings(self, wanted: Mapping[bytes, bytes]) -> set[bytes]:
+        """The readings of those forms that occur in `held`."""
+        return {wanted[form] for form in occurring(self.held, list(wanted))}
 
 
 def guesser(scene: Scene, *, held: bytes = b"", keys: tuple[bytes, ...] = ()) -> Guesser:

@@ -21,6 +21,7 @@ LITTLE: dict[str, dict[str, Any]] = {
     "proofs": {"chunks": (1, 2), "length": 3, "sizes": (1,), "most": 1, "cold": False},
     "ingest": {"cases": ((4096, 1),)},
     "pipeline": {"windows": (1, 2)},
+    "readings_pipeline": {"windows": (62,)},
     "flood": {"batches": 4},
     "flood_fleet": {},
     "reads": {"days": 1},
@@ -64,6 +65,11 @@ def test_a_benchmark_runs_and_prints_a_table(
         monkeypatch.setattr(script, "cost", lambda *_: (1.0, 2.0))
     if name == "pipeline":  # it needs a fleet, too
         monkeypatch.setattr(script, "loaded", lambda _fleet, _seconds: None)
+    if name == "readings_pipeline":  # so does this
+        kinds = [script.Period(kind, 90.0, 1.5, 6, 700, 80_000, 90_000) for kind in script.ORDER]
+        started = SimpleNamespace(start_all=lambda: None, wait_ready=lambda: None)
+        monkeypatch.setattr(script, "new_fleet", lambda: nullcontext(started))
+        monkeypatch.setattr(script, "loaded", lambda *_: kinds)
     if name == "ingest":  # it needs sockets
         monkeypatch.setattr(script, "running", lambda *_, **__: nullcontext())
         monkeypatch.setattr(script, "make_streams", lambda *_: [])

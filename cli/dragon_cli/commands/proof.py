@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import click
 
-from dragon.encoding import Json, Members, from_hex, parse, to_hex
-from dragon.stark.blocks import MAX_CHUNKS, verify_blocks, verify_window, window_outputs
-from dragon.stark.commitment import OUTPUT_BYTES
-from dragon.stark.parameter_sets import MAX_BLOCKS, SETS, is_block_count
+from dragon.encoding import parse
+from dragon.stark.blocks import MAX_CHUNKS
+from dragon.stark.parameter_sets import MAX_BLOCKS, SETS, is_block_count, strict_set
 from dragon.stark.security import set_security
-from dragon_cli.errors import OtherParameters
 from dragon_cli.files import read_bytes
 from dragon_cli.options import EXISTING_FILE, file_argument, json_option
+from dragon_cli.proof_request import MAX_PROOF_BYTES, ProofRequest
 from dragon_cli.render.output import console, print_verified
 from dragon_cli.render.parameters import CAVEATS, figures, table, warning
 from dragon_cli.render.text import print_json
 
-MAX_MESSAGE_BYTES: Final = 1 << 16
-MAX_PROOF_BYTES: Final = 1 << 19
 MAX_FILE_BYTES: Final = 1 << 21  # holds the largest statement and proof in hexadecimal
-MAX_SHOWN_DIGITS: Final = 66  # of a message
 
 _set_type = click.Choice(list(SETS))
 
@@ -34,26 +29,6 @@ def _power_of_two(
     if blocks is not None and not is_block_count(blocks):
         raise click.BadParameter(f"{blocks} is not a power of two.")
     return blocks
-
-
-@dataclass(frozen=True, slots=True)
-class ProofRequest:
-    """A statement and its alleged proof, not verified yet."""
-
-    outputs: tuple[bytes, ...]
-    window: bool  # the outputs are an identity and commitments, without padding
-    message: bytes
-    proof: bytes = field(repr=False)
-
-    def verify(self, parameter_set: str) -> int:
-        """Verify the proof; return the number of proven blocks. Raises ProofRefused."""
-        outputs = list(self.outputs)
-        if not self.window:
-            verify_blocks(parameter_set, outputs, self.message, self.proof)
-            return len(outputs)
-        identity, *commitments = outputs
-        verify_window(parameter_set, identity, commitments, self.message, self.proof)
-        return len(window_outputs(identity, commitments))
 
 
 @click.group()
@@ -82,23 +57,23 @@ def verify(file: Path, parameter_set: str, proof_file: Path | None, as_json: boo
     """Verify the proof in FILE, a JSON request as for POST /verifications.
 
     Its `statement` has a `message`, and either `outputs` (including padding) or `identity` and
-    `commitments` (padding is added).
+    `commitments` (padding is added). A statement of `kind` "readings" also has `carried` and
+    `bounds`.
     """
     given = None if proof_file is None else read_bytes(proof_file, most=MAX_PROOF_BYTES)
-    request = _request(parse(read_bytes(file, most=MAX_FILE_BYTES)), parameter_set, given)
+    value = parse(read_bytes(file, most=MAX_FILE_BYTES))
+    request = ProofRequest.from_json(value, parameter_set, given)
 
     blocks = request.verify(parameter_set)
 
     security = set_security(SETS[parameter_set], blocks)
-    chunks = len(request.outputs) - 1 if request.window else None
     if as_json:
         report = {"verdict": "verified", "parameter_set": parameter_set, "blocks": blocks}
-        message = {"chunks": chunks, "message": to_hex(request.message)}
-        print_json({**report, **message, "security": security.rounded()})
+        print_json({**report, **request.report(), "security": security.rounded()})
         return
-    what = f"{blocks} outputs" if chunks is None else f"the identity and {chunks} commitments"
-    message_shown = _shown(request.message)
-    print_verified(f"the prover knew the preimages of {what}, for message {message_shown}.")
+    print_verified(request.sentence())
+    for line in request.details():
+        console.print(line)
     console.print("The statement comes from the file: compare it with the one that you expect.")
     console.print(f"Security in bits under {parameter_set}: {security}.")
 
@@ -116,16 +91,25 @@ def verify(file: Path, parameter_set: str, proof_file: Path | None, as_json: boo
     callback=_power_of_two,
     help="Show proofs of this number of values only; a power of two.",
 )
+@click.option(
+    "--readings",
+    is_flag=True,
+    help="Show proofs about readings, which are larger; --chunks then counts readings.",
+)
 @json_option
-def security(name: str, chunks: int | None, blocks: int | None, as_json: bool) -> None:
+def security(
+    name: str, chunks: int | None, blocks: int | None, readings: bool, as_json: bool
+) -> None:
     """Show security and proof size of a parameter set."""
     if chunks is not None and blocks is not None:
         raise click.UsageError("`--chunks` and `--blocks` cannot be used together.")
-    chosen = SETS[name]
     if chunks is not None:
         blocks = 1 << chunks.bit_length()
-    counts = chosen.block_counts() if blocks is None else [blocks]
-    rows = [figures(chosen, count) for count in counts]
+    if readings and blocks == 1:
+        raise click.UsageError("A proof about readings has at least 1 chunk, hence 2 blocks.")
+    chosen = strict_set(name) if readings else SETS[name]
+    counts = chosen.block_counts()[readings:] if blocks is None else [blocks]
+    rows = [figures(chosen, count, readings=readings) for count in counts]
     warned = warning(chosen)
     if as_json:
         extra = {"warning": warned} if warned else {}
@@ -136,44 +120,3 @@ def security(name: str, chunks: int | None, blocks: int | None, as_json: bool) -
         console.print(caveat)
     if warned:
         console.print(f"[yellow]warning[/]: {warned}")
-
-
-def _request(value: Json, parameter_set: str, given: bytes | None) -> ProofRequest:
-    """Decode a request. Raises InvalidEncoding, OtherParameters."""
-    members = Members(value, "the file")
-    if "parameter_set" in members:
-        named = members.word("parameter_set", SETS)
-        if named != parameter_set:
-            message = f"The file names the parameter set {named}; `--set` accepts {parameter_set}."
-            raise OtherParameters(message)
-    outputs, window, message_bytes = _statement(members.take("statement"))
-    shown = members.hex("proof", size=range(MAX_PROOF_BYTES + 1)) if given is None else given
-    members.end()
-    return ProofRequest(outputs, window, message_bytes, shown)
-
-
-def _statement(value: Json) -> tuple[tuple[bytes, ...], bool, bytes]:
-    """Return outputs, whether they are those of a window without padding, and message."""
-    said = Members(value, "the statement")
-    window = "identity" in said
-    if window:
-        identity = said.hex("identity", size=OUTPUT_BYTES)
-        commitments = said.list("commitments", most=MAX_CHUNKS)
-        outputs = (identity, *(_output(each, "commitments") for each in commitments))
-    else:
-        listed = said.list("outputs", most=MAX_BLOCKS)
-        outputs = tuple(_output(each, "outputs") for each in listed)
-    message = said.hex("message", size=range(MAX_MESSAGE_BYTES + 1))
-    said.end()
-    return outputs, window, message
-
-
-def _output(value: Json, member: str) -> bytes:
-    return from_hex(value, member=member, size=OUTPUT_BYTES)
-
-
-def _shown(message: bytes) -> str:
-    digits = to_hex(message)
-    if len(digits) <= MAX_SHOWN_DIGITS:
-        return digits
-    return f"{digits[:MAX_SHOWN_DIGITS]}… ({len(message)} bytes)"

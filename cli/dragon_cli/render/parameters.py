@@ -6,15 +6,19 @@ from typing import Final
 
 from rich.table import Table
 
+from dragon.stark.air import Air
 from dragon.stark.airs.blocks import BlocksAir
+from dragon.stark.airs.readings import ReadingsAir
 from dragon.stark.bounds import largest_size
-from dragon.stark.parameter_sets import BLOCK_ROWS, ParameterSet
+from dragon.stark.parameter_sets import ParameterSet
 from dragon.stark.parameters import Slack
+from dragon.stark.reading_bounds import ReadingBounds
 from dragon.stark.security import set_security
 
 Figures = dict[str, int | float]
 
 _ANY_OUTPUT: Final = (0, 0, 0, 0)  # the size of a proof does not depend on its outputs
+_ANY_COMMITMENT: Final = (1, 0, 0, 0)
 _KINDS: Final = ("provable", "conjectured", "binding", "level")
 _COLUMNS: Final = {
     "blocks": "blocks",
@@ -40,14 +44,16 @@ HEURISTIC: Final = (
 )
 
 
-def figures(chosen: ParameterSet, n_blocks: int) -> Figures:
-    """Return cost and security of a proof of `n_blocks` blocks.
+def figures(chosen: ParameterSet, n_blocks: int, *, readings: bool = False) -> Figures:
+    """Return cost and security of a blocks proof, or a readings proof, of `n_blocks` blocks.
+
+    Both have the same security (section 19.7). A readings proof has at least 2 blocks.
 
     Raises ProofRefused: the parameter set does not allow this number of blocks.
     """
     parameters = chosen.parameters(n_blocks)
-    lengths = parameters.lengths(BLOCK_ROWS * n_blocks)
-    air = BlocksAir((_ANY_OUTPUT,) * n_blocks, b"")
+    air = _any_readings(n_blocks) if readings else _any_blocks(n_blocks)
+    lengths = parameters.lengths(air.original_length, air.columns)
     return {
         "blocks": n_blocks,
         "chunks": n_blocks - 1,
@@ -58,6 +64,16 @@ def figures(chosen: ParameterSet, n_blocks: int) -> Figures:
         "largest_proof_bytes": largest_size(air, parameters, lengths),
         **set_security(chosen, n_blocks).rounded(),
     }
+
+
+def _any_blocks(n_blocks: int) -> Air:
+    return BlocksAir((_ANY_OUTPUT,) * n_blocks, b"")
+
+
+def _any_readings(n_blocks: int) -> Air:
+    outputs = (_ANY_OUTPUT, *[_ANY_COMMITMENT] * (n_blocks - 1))
+    bounds = ReadingBounds(0, 0, 0, 0, 0, 0)
+    return ReadingsAir(outputs, n_blocks - 1, False, bounds, b"")
 
 
 def warning(chosen: ParameterSet) -> str | None:

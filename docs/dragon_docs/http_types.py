@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from dragon.encoding import DECIMAL_PATTERN
+
 Schema = Mapping[str, Any]
 REFERENCE: Final = "#/components/schemas/"
 # Objects that the protocol specifies: by the names of their schemas, a word and where it stands.
@@ -73,6 +75,8 @@ def _alternatives(names: list[str]) -> str:
 
 def _text(pattern: str) -> str:
     """The words for a pattern of the specification, section 1."""
+    if pattern == DECIMAL_PATTERN:
+        return "integer as text"
     if found := _DIGITS.fullmatch(pattern):
         counted, least, most = found.groups()
         if counted == "*":

@@ -9,8 +9,11 @@ from typing import Final
 from dragon import errors
 from dragon.errors import DragonError
 from dragon.stark.commitment import OPENING_BYTES, OUTPUT_BYTES
+from dragon.stark.reading_bounds import ReadingBounds
 from dragon_zkp.ipc import Strings
 
+_BLOCKS: Final = b"blocks"
+_READINGS: Final = b"readings"
 _PROVE: Final = b"prove"
 _VERIFY: Final = b"verify"
 CANCEL: Final = [b"cancel"]  # cancels the job that is running; if none is, it is ignored
@@ -24,12 +27,27 @@ _REPORTED: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """The statement of a proof: all outputs of a window, including padding, and a message."""
+class BlocksStatement:
+    """All outputs of a window, including padding, and a message."""
 
     parameter_set: str
     outputs: tuple[bytes, ...]  # 32 bytes each
     message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingsStatement:
+    """The commitments to a window's readings, the bounds of these readings, and a message."""
+
+    parameter_set: str
+    identity: bytes  # 32 bytes
+    commitments: tuple[bytes, ...]  # 32 bytes each; the carried one, if any, comes first
+    carried: bool
+    bounds: ReadingBounds
+    message: bytes
+
+
+Statement = BlocksStatement | ReadingsStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +73,41 @@ Job = Prove | Verify
 
 def pack(job: Job) -> Strings:
     """The strings that a job is sent as."""
-    statement = job.statement
-    common = [statement.parameter_set.encode(), statement.message, b"".join(statement.outputs)]
+    statement = _pack_statement(job.statement)
     if isinstance(job, Verify):
-        return [_VERIFY, *common, job.proof]
-    return [_PROVE, *common, job.identity, b"".join(job.openings), job.rho]
+        return [_VERIFY, *statement, job.proof]
+    return [_PROVE, *statement, job.identity, b"".join(job.openings), job.rho]
 
 
 def unpack(strings: Strings) -> Job:
     """The job that `pack` encoded. Raises ValueError: the strings are not a job."""
-    kind, name, message, outputs, *rest = strings
-    statement = Statement(name.decode(), _cut(outputs, OUTPUT_BYTES), message)
-    if kind == _VERIFY:
+    work, kind, name, message, outputs, claims, *rest = strings
+    statement = _unpack_statement(kind, name.decode(), message, outputs, claims)
+    if work == _VERIFY:
         [proof] = rest
         return Verify(statement, proof)
     identity, openings, rho = rest
     return Prove(statement, identity, _cut(openings, OPENING_BYTES), rho)
+
+
+def _pack_statement(statement: Statement) -> Strings:
+    """Kind, parameter set, message, outputs, and what a readings statement says of them."""
+    common = [statement.parameter_set.encode(), statement.message]
+    if isinstance(statement, BlocksStatement):
+        return [_BLOCKS, *common, b"".join(statement.outputs), b""]
+    outputs = b"".join([statement.identity, *statement.commitments])
+    return [_READINGS, *common, outputs, bytes([statement.carried]) + statement.bounds.encode()]
+
+
+def _unpack_statement(
+    kind: bytes, name: str, message: bytes, outputs: bytes, claims: bytes
+) -> Statement:
+    listed = _cut(outputs, OUTPUT_BYTES)
+    if kind == _BLOCKS:
+        return BlocksStatement(name, listed, message)
+    identity, *commitments = listed
+    bounds = ReadingBounds.decode(claims[1:])
+    return ReadingsStatement(name, identity, tuple(commitments), claims[0] == 1, bounds, message)
 
 
 def done(result: bytes) -> Strings:

@@ -1,4 +1,4 @@
-"""A periodic self-check: prove a random statement and verify the proof.
+"""A periodic self-check: prove a random statement of each kind and verify the proofs.
 
 It runs on a schedule, not when `/healthz` is requested.
 """
@@ -12,10 +12,19 @@ from typing import Final
 from dragon import errors
 from dragon.node.log_format import get_logger
 from dragon.stark.blocks import verify_window
-from dragon.stark.commitment import OPENING_BYTES, commit, encode_output
+from dragon.stark.commitment import (
+    DATA_DIGEST_BYTES,
+    OPENING_BYTES,
+    READING_SALT_BYTES,
+    commit,
+    encode_output,
+    reading_opening,
+)
 from dragon.stark.prover.randomness import RHO_BYTES
+from dragon.stark.reading_bounds import ReadingBounds
+from dragon.stark.readings import verify_readings
 from dragon.stark.ziggy import PRIVATE_KEY_BYTES, public_key
-from dragon_zkp.messages import Prove, Statement
+from dragon_zkp.messages import BlocksStatement, Prove, ReadingsStatement, Statement
 from dragon_zkp.pool import Pool
 
 INTERVAL_SECONDS: Final = 60.0
@@ -23,12 +32,15 @@ RETRY_SECONDS: Final = 1.0  # after a check that failed or was not finished
 MAX_UNFINISHED: Final = 3  # unfinished checks in a row before the service counts as unhealthy
 PARAMETER_SET: Final = "standard"
 MESSAGE_BYTES: Final = 32
+READING_BYTES: Final = 4
+_HIGH: Final = 256**READING_BYTES - 1
+BOUNDS: Final = ReadingBounds(0, _HIGH, -_HIGH, _HIGH, 0, _HIGH)
 
 logger = get_logger(__name__)
 
 
 class SelfCheck:
-    """Proves a random statement with the pool and verifies the proof with the plain verifier.
+    """Proves random statements with the pool and verifies the proofs with the plain verifier.
 
     The plain verifier shares no code with the prover's kernels.
     """
@@ -74,14 +86,38 @@ class SelfCheck:
         logger.warning("self_check_failed", reason=error.name, detail=str(error))
 
     def _try(self) -> None:
+        for check in (self._check_blocks, self._check_readings):
+            message = self._entropy(MESSAGE_BYTES)
+            verify = check(message)
+            verify(message)
+            try:
+                verify(message + b"!")
+            except errors.ProofRefused:
+                continue
+            raise errors.ProvingError("the verifier accepted a proof for a different message")
+
+    def _check_blocks(self, message: bytes) -> Callable[[bytes], None]:
+        """Prove a random window. Returns the verification of its proof for a message."""
         key, opening = self._entropy(PRIVATE_KEY_BYTES), self._entropy(OPENING_BYTES)
-        message, rho = self._entropy(MESSAGE_BYTES), self._entropy(RHO_BYTES)
         identity, commitment = encode_output(public_key(key)), commit(opening)
-        statement = Statement(PARAMETER_SET, (identity, commitment), message)
-        proof = self._pool.do(Prove(statement, key, (opening,), rho), self._seconds)
-        verify_window(PARAMETER_SET, identity, [commitment], message, proof)
-        try:
-            verify_window(PARAMETER_SET, identity, [commitment], message + b"!", proof)
-        except errors.ProofRefused:
-            return
-        raise errors.ProvingError("the verifier accepted a proof for a different message")
+        statement = BlocksStatement(PARAMETER_SET, (identity, commitment), message)
+        proof = self._prove(statement, key, opening)
+        return lambda said: verify_window(PARAMETER_SET, identity, [commitment], said, proof)
+
+    def _check_readings(self, message: bytes) -> Callable[[bytes], None]:
+        """Prove a random reading to lie between the widest bounds."""
+        key, digest = self._entropy(PRIVATE_KEY_BYTES), self._entropy(DATA_DIGEST_BYTES)
+        reading = int.from_bytes(self._entropy(READING_BYTES), "big")
+        opening = reading_opening(digest, self._entropy(READING_SALT_BYTES), reading)
+        identity, commitment = encode_output(public_key(key)), commit(opening)
+        statement = ReadingsStatement(
+            PARAMETER_SET, identity, (commitment,), False, BOUNDS, message
+        )
+        proof = self._prove(statement, key, opening)
+        return lambda said: verify_readings(
+            PARAMETER_SET, identity, [commitment], False, BOUNDS, said, proof
+        )
+
+    def _prove(self, statement: Statement, key: bytes, opening: bytes) -> bytes:
+        rho = self._entropy(RHO_BYTES)
+        return self._pool.do(Prove(statement, key, (opening,), rho), self._seconds)

@@ -13,9 +13,10 @@ from typing import Final
 
 from dragon.errors import ProvingError
 from dragon.stark.blocks import verify_blocks
+from dragon.stark.readings import verify_readings
 from dragon_zkp import job_loop
 from dragon_zkp.job_loop import Checkpoint
-from dragon_zkp.messages import Job, Verify
+from dragon_zkp.messages import BlocksStatement, Job, Verify
 
 NICENESS: Final = 10  # of 19; a process with more gets less of a busy processor
 
@@ -25,7 +26,19 @@ def do(job: Job, checkpoint: Checkpoint = lambda _: None) -> bytes:
     if not isinstance(job, Verify):
         raise ProvingError("this worker makes no proofs")
     statement = job.statement
-    verify_blocks(statement.parameter_set, list(statement.outputs), statement.message, job.proof)
+    if isinstance(statement, BlocksStatement):
+        outputs = list(statement.outputs)
+        verify_blocks(statement.parameter_set, outputs, statement.message, job.proof)
+    else:
+        verify_readings(
+            statement.parameter_set,
+            statement.identity,
+            list(statement.commitments),
+            statement.carried,
+            statement.bounds,
+            statement.message,
+            job.proof,
+        )
     return b""
 
 

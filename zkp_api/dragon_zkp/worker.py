@@ -11,11 +11,12 @@ from __future__ import annotations
 import socket
 
 from dragon.stark.prover.blocks import prove_blocks
+from dragon.stark.prover.readings import prove_readings
 from dragon.stark.prover.warmup import warm_up
 from dragon.stark.ziggy import secret_preimage
 from dragon_zkp import ipc, job_loop, verification_worker
 from dragon_zkp.job_loop import Checkpoint
-from dragon_zkp.messages import Job, Verify
+from dragon_zkp.messages import BlocksStatement, Job, Prove, ReadingsStatement, Verify
 
 
 def do(job: Job, checkpoint: Checkpoint = lambda _: None) -> bytes:
@@ -27,13 +28,32 @@ def do(job: Job, checkpoint: Checkpoint = lambda _: None) -> bytes:
     """
     if isinstance(job, Verify):
         return verification_worker.do(job, checkpoint)
-    statement = job.statement
+    if isinstance(job.statement, BlocksStatement):
+        return _prove_blocks(job, job.statement, checkpoint)
+    return _prove_readings(job, job.statement, checkpoint)
+
+
+def _prove_blocks(job: Prove, statement: BlocksStatement, checkpoint: Checkpoint) -> bytes:
     return prove_blocks(
         statement.parameter_set,
         [secret_preimage(job.identity), *job.openings],
         statement.message,
         job.rho,
         outputs=list(statement.outputs),
+        on_stage=checkpoint,
+    )
+
+
+def _prove_readings(job: Prove, statement: ReadingsStatement, checkpoint: Checkpoint) -> bytes:
+    return prove_readings(
+        statement.parameter_set,
+        secret_preimage(job.identity),
+        job.openings,
+        statement.carried,
+        statement.bounds,
+        statement.message,
+        job.rho,
+        outputs=[statement.identity, *statement.commitments],
         on_stage=checkpoint,
     )
 

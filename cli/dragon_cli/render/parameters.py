@@ -32,8 +32,8 @@ _COLUMNS: Final = {
 CAVEATS: Final = (
     "blocks: for a window of N chunks, the smallest power of two above N.",
     "provable: soundness according to published theorems.",
-    "conjectured: soundness under a conjecture (its general form was refuted in 2025); shown for "
-    "comparison only.",
+    "conjectured: soundness under a conjecture (its general form was refuted in 2025, and again "
+    "for codes over prime fields in 2026); shown for comparison only.",
     "binding: of the commitments, if Rescue with ten rounds is collision-resistant.",
     "level: the lowest of the three figures.",
 )

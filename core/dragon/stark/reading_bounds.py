@@ -19,6 +19,7 @@ MAX_READINGS: Final = 4095  # of a statement; the identity takes one of 4096 blo
 RANGE_LIMIT: Final = 1 << 43  # high - low is below
 SPAN_LIMIT: Final = 1 << 44  # the width of any interval that digits express is below
 BOUND_BYTES: Final = 16  # of one bound in the channel seed
+BOUNDS_BYTES: Final = 6 * BOUND_BYTES
 RADIX: Final = (4,) * 11 + (2,)  # the number of values of a digit, by column
 _BASE_4: Final = range(11)
 _BIT: Final = 11
@@ -67,6 +68,16 @@ class ReadingBounds:
         Raises OverflowError: a bound does not fit. Bounds that `check` admits always fit.
         """
         return b"".join(bound.to_bytes(BOUND_BYTES, "big", signed=True) for bound in self._all())
+
+    @classmethod
+    def decode(cls, raw: bytes) -> ReadingBounds:
+        """The bounds that `encode` wrote. They may not be admissible: see `check`.
+
+        Raises ProofRefused (input): there are not 96 bytes.
+        """
+        _require(len(raw) == BOUNDS_BYTES, f"bounds must have {BOUNDS_BYTES} bytes, not {len(raw)}")
+        parts = [raw[at : at + BOUND_BYTES] for at in range(0, BOUNDS_BYTES, BOUND_BYTES)]
+        return cls(*(int.from_bytes(part, "big", signed=True) for part in parts))
 
     def check(self, n_readings: int, carried: bool) -> None:
         """Check that a statement with these bounds is a statement about integers (section 19.8).

@@ -8,7 +8,8 @@ T·2^-bits + O(T²·2^-256). The sum over all rounds is at most one bit worse.
 Sources: Ben-Sasson, Carmon, Ishai, Kopparty, Saraf, "Proximity gaps for Reed-Solomon codes" (ePrint
 2020/654), Theorem 8.3; Haböck, "A summary on the FRI low degree test" (ePrint 2022/1216),
 Theorem 8; the ethSTARK documentation (ePrint 2021/582) for the conjecture. Its general form was
-refuted in 2025 (ePrint 2025/2010, 2025/2046).
+refuted in 2025 (ePrint 2025/2010, 2025/2046), and near capacity over prime fields in 2026 (arXiv
+2604.09724). The provable figures do not depend on it.
 """
 
 from __future__ import annotations

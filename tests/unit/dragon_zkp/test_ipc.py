@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from dragon import errors
 from dragon_zkp import ipc, messages
-from dragon_zkp.messages import Prove, Statement, Verify
+from dragon_zkp.messages import BlocksStatement, Prove, Verify
 
-STATEMENT = Statement("standard", (b"o" * 32, b"p" * 32), b"message")
+STATEMENT = BlocksStatement("standard", (b"o" * 32, b"p" * 32), b"message")
 
 
 @given(st.lists(st.binary(max_size=64), max_size=ipc.MAX_STRINGS))
@@ -46,7 +46,7 @@ def test_an_invalid_list_ends_the_connection(raw: bytes) -> None:
     "job",
     [
         Prove(STATEMENT, b"k" * 32, (b"s" * 60, b"t" * 60), b"r" * 32),
-        Prove(Statement("strong", (), b""), b"k" * 32, (), b"r" * 32),
+        Prove(BlocksStatement("strong", (), b""), b"k" * 32, (), b"r" * 32),
         Verify(STATEMENT, b"proof"),
     ],
 )

@@ -9,9 +9,9 @@ import pytest
 
 from dragon_zkp import ipc, messages
 from dragon_zkp.job_loop import Checkpoint, serve_job
-from dragon_zkp.messages import Job, Statement, Verify
+from dragon_zkp.messages import BlocksStatement, Job, Verify
 
-JOB = messages.pack(Verify(Statement("standard", (), b""), b"proof"))
+JOB = messages.pack(Verify(BlocksStatement("standard", (), b""), b"proof"))
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from typing import NoReturn
 import pytest
 
 from dragon import errors
-from dragon_zkp.messages import Job, Prove, Statement
+from dragon_zkp.messages import BlocksStatement, Job, Prove
 from dragon_zkp.pool import IsGone, Pool
 from provers import until
 
-STATEMENT = Statement("standard", (), b"")
+STATEMENT = BlocksStatement("standard", (), b"")
 JOB = Prove(STATEMENT, b"", (), b"")
 
 

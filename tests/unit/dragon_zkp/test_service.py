@@ -16,8 +16,8 @@ from dragon.stark.ziggy import public_key
 from dragon_zkp import schemas
 from dragon_zkp.messages import Job, Prove
 from dragon_zkp.pool import IsGone
-from dragon_zkp.request_parsing import MAX_MESSAGE_BYTES
 from dragon_zkp.routes.proofs import OCTET_STREAM
+from dragon_zkp.statement_parsing import MAX_MESSAGE_BYTES
 from provers import TOKEN, Here, Prover, prover, until
 
 KEY = bytes(range(32))

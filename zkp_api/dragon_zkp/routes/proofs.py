@@ -26,11 +26,13 @@ from dragon.stark.prover.randomness import RHO_BYTES
 from dragon_zkp import request_parsing, schemas
 from dragon_zkp.components import Components
 from dragon_zkp.messages import Job, Prove, Verify
+from dragon_zkp.statement_parsing import BLOCKS, KINDS
 
 OCTET_STREAM: Final = "application/octet-stream"
 VERIFICATION_COST_MS: Final = 50.0  # processor time of a worker that the client is charged
 MAX_ATTEMPTS: Final = 3  # one unlucky challenge is already improbable (section 18.12)
 _SET_SCHEMA: Final = {"type": "string", "enum": list(SETS)}
+_KIND_SCHEMA: Final = {"type": "string", "enum": list(KINDS)}
 _FAILURES: Final = (
     errors.TooLarge,
     errors.InvalidEncoding,
@@ -43,10 +45,17 @@ _FAILURES: Final = (
 )
 
 
-class SetQuery(Query):
-    """The parameter set of a request in bytes. JSON requests name the set in their body."""
+def _kind(text: str, name: str) -> str:
+    if text not in KINDS:
+        raise errors.UnknownValue(f"{name} must be one of {', '.join(KINDS)}", member=name)
+    return text
+
+
+class BytesQuery(Query):
+    """What a request in bytes does not say in its body. JSON requests say it there."""
 
     parameter_set: Annotated[str, Parameter(lambda text, _: text, _SET_SCHEMA)] = ""
+    statement: Annotated[str, Parameter(_kind, _KIND_SCHEMA)] = ""
 
 
 def routes(components: Components) -> Routes:
@@ -62,10 +71,10 @@ def routes(components: Components) -> Routes:
             **BODY_TOO_LARGE,
         },
     )
-    def prove(query: SetQuery) -> Response:
+    def prove(query: BytesQuery) -> Response:
         """Make a proof. Requires the bearer token. The request is not stored."""
         auth.check(auth.is_same(components.token), "proving requires this service's bearer token")
-        job = _prove_job(components, query.parameter_set)
+        job = _prove_job(components, query)
         proof = _prove_with_retries(components, job)
         if request.accept_mimetypes.best == OCTET_STREAM:
             return Response(proof, mimetype=OCTET_STREAM)
@@ -76,11 +85,11 @@ def routes(components: Components) -> Routes:
         request_body=_or_bytes(blueprint.request_body(schemas.VerificationRequest)),
         responses={**responses(schemas.Verdict, *BODY_ERRORS, *_FAILURES), **BODY_TOO_LARGE},
     )
-    def verify(query: SetQuery) -> Response:
+    def verify(query: BytesQuery) -> Response:
         """Verify a proof. An invalid proof is answered with status 200 and `valid: false`."""
         request.environ[COST_MS] = VERIFICATION_COST_MS
         try:
-            _run(components, "verify", _verify_job(query.parameter_set))
+            _run(components, "verify", _verify_job(query))
         except errors.ProofRefused as refused:
             return jsonify(valid=False, reason=refused.reason, detail=str(refused))
         return jsonify(valid=True, reason=None, detail=None)
@@ -94,28 +103,28 @@ def _or_bytes(described: dict[str, Any]) -> dict[str, Any]:
     return described
 
 
-def _prove_job(components: Components, parameter_set: str) -> Prove:
+def _prove_job(components: Components, query: BytesQuery) -> Prove:
     rho = components.entropy(RHO_BYTES)
     if request.mimetype == OCTET_STREAM:
-        return request_parsing.prove_from_bytes(parameter_set, web.raw_body(), rho)
-    _refuse_set_in_query(parameter_set)
+        kind = query.statement or BLOCKS
+        return request_parsing.prove_from_bytes(query.parameter_set, web.raw_body(), rho, kind)
+    _refuse_query(query)
     return request_parsing.prove_from_json(web.raw_body(), rho)
 
 
-def _verify_job(parameter_set: str) -> Verify:
+def _verify_job(query: BytesQuery) -> Verify:
     if request.mimetype == OCTET_STREAM:
-        return request_parsing.verify_from_bytes(parameter_set, web.raw_body())
-    _refuse_set_in_query(parameter_set)
+        kind = query.statement or BLOCKS
+        return request_parsing.verify_from_bytes(query.parameter_set, web.raw_body(), kind)
+    _refuse_query(query)
     return request_parsing.verify_from_json(web.body())
 
 
-def _refuse_set_in_query(parameter_set: str) -> None:
-    """Raises UnknownMember: a JSON body names the set, and a second name could differ from it."""
-    if parameter_set:
-        message = (
-            "unexpected query parameter parameter_set: a JSON request names the set in its body"
-        )
-        raise errors.UnknownMember(message, member="parameter_set")
+def _refuse_query(query: BytesQuery) -> None:
+    """Raises UnknownMember: a JSON body says the same, and a second word could differ from it."""
+    for name in (name for name, value in query if value):
+        message = f"unexpected query parameter {name}: a JSON request states it in its body"
+        raise errors.UnknownMember(message, member=name)
 
 
 def _prove_with_retries(components: Components, job: Prove) -> bytes:

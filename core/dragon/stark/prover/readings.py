@@ -24,7 +24,7 @@ def prove_readings(
     message: bytes,
     rho: bytes,
     *,
-    commitments: Sequence[bytes] | None = None,
+    outputs: Sequence[bytes] | None = None,
     threads: int = 1,
     on_stage: StageListener = ignore_stages,
 ) -> bytes:
@@ -40,14 +40,14 @@ def prove_readings(
         bounds: the intervals of readings, of steps and of the sum.
         message: the bytes that the proof is bound to.
         rho: 32 bytes from the system's random generator, fresh for every call.
-        commitments: if given, must equal the commitments of all openings, in order.
+        outputs: if given, must equal the identity, then the commitment of each opening.
         threads: the number of threads to use.
         on_stage: receives the name of each stage when it begins.
 
     No secret is kept after the call, and no error shows one.
 
     Raises WrongWitness: a claim is false (there is no proof then), or secrets or `rho` are
-    malformed or do not match `commitments`. UnsafeParameters: the set is not strict. ProofRefused:
+    malformed or do not match `outputs`. UnsafeParameters: the set is not strict. ProofRefused:
     the set is unknown, or the bounds do not form a statement. UnluckyChallenge: call again with a
     fresh `rho`.
     """
@@ -55,10 +55,12 @@ def prove_readings(
     if chosen.slack is not Slack.STRICT:
         text = f"readings require a strict parameter set, and {set_name} is not strict"
         raise UnsafeParameters(text)
+    if outputs is not None and len(outputs) != len(openings) + 1:
+        raise WrongWitness(f"{len(openings)} openings do not match {len(outputs) - 1} commitments")
     witness = readings_witness([identity_secret, *openings], carried, bounds, message, rho)
-    proven = witness.air.outputs[1 : len(openings) + 1]
-    if commitments is not None and tuple(map(decode_output, commitments)) != proven:
-        raise WrongWitness("the openings do not match the commitments")
+    proven = witness.air.outputs[: len(openings) + 1]
+    if outputs is not None and tuple(map(decode_output, outputs)) != proven:
+        raise WrongWitness("the secrets do not match the outputs")
     parameters = chosen.parameters(witness.air.n_blocks)
     return prove(witness, parameters, threads=threads, on_stage=on_stage)
 

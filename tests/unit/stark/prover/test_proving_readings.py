@@ -67,11 +67,14 @@ def exact(readings: list[int], carried: bool = False) -> ReadingBounds:
 def test_proofs_equal_the_published_ones(name: str, threads: int) -> None:
     file = vectors.readings(name)
     air, (identity, *chunks) = vectors.readings_air(file), secrets(file)
-    commitments = [bytes.fromhex(each) for each in file["statement"]["commitments"]]
+    identity_output, *commitments = (
+        bytes.fromhex(each)
+        for each in (file["statement"]["identity"], *file["statement"]["commitments"])
+    )
 
     proof = prove_readings(
         file["parameter_set"], identity, chunks, air.carried, air.bounds, air.message, rho(file),
-        commitments=commitments, threads=threads,
+        outputs=[identity_output, *commitments], threads=threads,
     )  # fmt: skip
 
     assert proof == vectors.proof_bytes(file)
@@ -128,7 +131,7 @@ def test_random_windows_verify_under_their_statement_only(
 
     proof = prove_readings(
         "standard", IDENTITY, openings(readings), carried, bounds, message, RHO,
-        commitments=commitments,
+        outputs=[OWNER, *commitments],
     )  # fmt: skip
 
     verify_readings("standard", OWNER, commitments, carried, bounds, message, proof)
@@ -234,15 +237,21 @@ def test_malformed_secrets_are_refused(chunks: list[bytes | list[int]]) -> None:
         prove_readings("standard", IDENTITY, chunks, False, widest, b"", RHO)
 
 
-def test_openings_of_other_commitments_are_refused() -> None:
+def test_secrets_of_other_outputs_are_refused() -> None:
     commitments = hash_many(openings(READINGS))
-    commitments.reverse()
+    others = [
+        [OWNER, *commitments[::-1]],
+        [OWNER, *commitments[:2]],
+        [OWNER, *commitments, commitments[2]],
+        [commit(bytes(60)), *commitments],
+        [],
+    ]
 
-    with pytest.raises(WrongWitness):
-        prove_readings(
-            "standard", IDENTITY, openings(READINGS), False, BOUNDS, b"", RHO,
-            commitments=commitments,
-        )  # fmt: skip
+    for outputs in others:
+        with pytest.raises(WrongWitness):
+            prove_readings(
+                "standard", IDENTITY, openings(READINGS), False, BOUNDS, b"", RHO, outputs=outputs
+            )
 
 
 def test_rho_of_another_length_is_refused() -> None:

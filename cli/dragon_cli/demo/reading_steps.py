@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from dragon.errors import StepFailed
+from dragon.protocol.streams.reading_text import decimal_text
 from dragon.stark.commitment import READING_OFFSET
 from dragon_cli.demo.commands import CHECKPOINT_SECONDS, is_covered, run_command
 from dragon_cli.fleet.layout import STREAMS
 from dragon_cli.fleet.processes import Fleet
 from dragon_cli.render.output import console
-from dragon_cli.render.readings import decimal_text
 
 STREAM: Final = "cold-chain"
 DAYS: Final = 3

@@ -11,6 +11,7 @@ import pytest
 
 from dragon.errors import StepFailed
 from dragon.protocol.streams.closing import decide
+from dragon.protocol.streams.reading_text import decimal_text
 from dragon_cli.demo.reading_steps import (
     CLAIM,
     DAYS,
@@ -22,7 +23,6 @@ from dragon_cli.demo.reading_steps import (
 )
 from dragon_cli.fleet.layout import STREAMS, Home
 from dragon_cli.reading_options import decoded
-from dragon_cli.render.readings import decimal_text
 
 READINGS = decoded(
     {name[2:]: value for name, value in zip(CLAIM[::2], CLAIM[1::2], strict=True)}

@@ -15,12 +15,17 @@ from dragon.protocol.streams.chunks import (
     digest,
     encode_chunks,
     opening,
+    opening_with_reading,
 )
+from dragon.protocol.streams.closing import Closing, decide
 from dragon.protocol.streams.descriptor import Descriptor
+from dragon.protocol.streams.readings import Readings
+from dragon.protocol.streams.statements import window_statement
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.protocol.streams.window import WindowHeader, close, sign
-from dragon.stark.commitment import encode_output
+from dragon.stark.commitment import committed_reading, encode_output
 from dragon.stark.prover.blocks import hash_many, prove_blocks
+from dragon.stark.prover.readings import prove_readings
 from dragon.stark.ziggy import public_key, secret_preimage
 
 START_MS = 1000 * GENESIS + 700_123
@@ -35,11 +40,12 @@ class Window:
     chunks: tuple[ChunkHeader, ...]
     data: tuple[bytes, ...]
     openings: tuple[bytes, ...]
+    previous: Window | None = None
 
 
 @dataclass(frozen=True)
 class Owner:
-    """The owner of a stream, with its secrets."""
+    """The owner of a stream, with its secrets, whose windows claim their readings if they can."""
 
     descriptor: Descriptor
     private_key: bytes  # of the identity
@@ -54,18 +60,54 @@ class Owner:
         first = before.next_first if before else 0
         began_ms = before.last_received_ms + 10 if before else began_ms
         openings = tuple(
-            opening(self.salt_key, self.descriptor.id, sequence, digest(each))
-            for sequence, each in enumerate(data, start=first)
+            self.opening(sequence, each) for sequence, each in enumerate(data, start=first)
         )
-        received = [(began_ms + 10 * i, len(each)) for i, each in enumerate(data)]
+        received = [(began_ms + 10 * i, self.length(each)) for i, each in enumerate(data)]
         chunks = chunk_headers(first, received, openings, hash_many)
-        header = close(self.descriptor, before, chunks)
-        return Window(header, self.sign(header), chunks, tuple(data), openings)
+        header = close(self.descriptor, before, chunks, self.closing(openings, previous))
+        return Window(header, self.sign(header), chunks, tuple(data), openings, previous)
+
+    def opening(self, sequence: int, data: bytes) -> bytes:
+        place = self.salt_key, self.descriptor.id, sequence, digest(data)
+        readings = self.descriptor.readings
+        if readings is None:
+            return opening(*place)
+        return opening_with_reading(*place, readings.committed_value(data))
+
+    def length(self, data: bytes) -> int:
+        """What the chunk header states."""
+        readings = self.descriptor.readings
+        return readings.length if readings else len(data)
+
+    def closing(self, openings: Sequence[bytes], previous: Window | None) -> Closing | None:
+        """What the window claims about its readings; None in a stream without readings."""
+        readings = self.descriptor.readings
+        if readings is None:
+            return None
+        carried = committed_reading(previous.openings[-1]) if previous and readings.carry else None
+        return decide(readings, [committed_reading(each) for each in openings], carried)
 
     def sign(self, header: WindowHeader) -> bytes:
         return sign(header, self.descriptor, self.header_secret)
 
     def prove(self, window: Window, rho: bytes = bytes(range(32))) -> bytes:
+        """The proof of the statement that the window's header makes."""
+        before = window.previous.header if window.previous else None
+        statement = window_statement(self.descriptor, window.header, before)
+        if statement is None:
+            return self.prove_blocks(window, rho)
+        is_carried, openings = statement.carried is not None, list(window.openings)
+        if is_carried and window.previous:
+            openings.insert(0, window.previous.openings[-1])
+        identity, bounds = secret_preimage(self.private_key), statement.bounds
+        return prove_readings(
+            *(self.descriptor.parameters, identity, openings, is_carried, bounds),
+            window.header.hash,
+            rho,
+        )
+
+    def prove_blocks(self, window: Window, rho: bytes = bytes(range(32))) -> bytes:
+        """The proof that says nothing about readings."""
         secrets = [secret_preimage(self.private_key), *window.openings]
         return prove_blocks(self.descriptor.parameters, secrets, window.header.hash, rho)
 
@@ -86,7 +128,12 @@ def _keys(name: str) -> tuple[bytes, bytes, bls.SecretKey]:
     return private_key, encode_output(public_key(private_key)), header_secret
 
 
-def make_owner(members: Members, name: str = "sensor-1", parameters: str = "standard") -> Owner:
+def make_owner(
+    members: Members,
+    name: str = "sensor-1",
+    parameters: str = "standard",
+    readings: Readings | None = None,
+) -> Owner:
     private_key, identity, header_secret = _keys(name)
     key = header_secret.public_key()
     descriptor = Descriptor(
@@ -96,6 +143,7 @@ def make_owner(members: Members, name: str = "sensor-1", parameters: str = "stan
         header_secret.prove_possession(),
         parameters,
         name,
+        readings,
     )
     salt_key = hashlib.sha256(b"salt key of " + name.encode()).digest()
     return Owner(descriptor, private_key, header_secret, salt_key)

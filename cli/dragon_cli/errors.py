@@ -72,6 +72,10 @@ class NotCovered(NotFound):
     """No certified checkpoint covers the receipt's event yet."""
 
 
+class ClockBehind(StepFailed):
+    """The clock of this machine is behind the newest certified checkpoint."""
+
+
 class FileChanged(DragonError):
     """The file is not the one of which a part was uploaded before."""
 

@@ -35,6 +35,9 @@ class FileKind(StrEnum):
     EVIDENCE = "evidence about a node"
     PERIOD = "a period report"
     LEAF = "the proof of one node's part of a period report"
+    STREAM_REPORT = "a report on a stream"
+    SPOT_CHECK_REQUEST = "the request of a spot check"
+    SPOT_CHECK_ANSWER = "the answer to a spot check"
     EVENT = "a log event with its inclusion proof"
     PROOF = "a zero-knowledge proof"
     CERTIFIED_REPORT = "a certified report"
@@ -50,6 +53,9 @@ class FileKind(StrEnum):
 
 # Members by which a JSON object is recognized; the first entry that fits decides.
 _MEMBERS: Final = (
+    (FileKind.STREAM_REPORT, {"kind", "descriptor", "mark"}),
+    (FileKind.SPOT_CHECK_REQUEST, {"kind", "nonce", "chunks"}),
+    (FileKind.SPOT_CHECK_ANSWER, {"kind", "request", "windows"}),
     (FileKind.EVIDENCE, {"node_id", "collected_at", "operators"}),
     (FileKind.COMMITTEE, {"operators", "sequencer"}),
     (FileKind.LINEAGE, {"committees", "handovers"}),
@@ -71,6 +77,9 @@ ORIGINS: Final = {
     FileKind.CERTIFICATE: "`dragon downtime NODE --output FILE` writes a certificate.",
     FileKind.CERTIFIED_REPORT: "`dragon report --certified --format html` writes one.",
     FileKind.PERIOD: "`dragon period FROM TO --output FILE` writes a period report.",
+    FileKind.STREAM_REPORT: "`dragon stream report STREAM --output FILE` writes one.",
+    FileKind.SPOT_CHECK_REQUEST: "`dragon audit request STREAM --output FILE` writes one.",
+    FileKind.SPOT_CHECK_ANSWER: "`dragon audit answer REQUEST --output FILE` writes one.",
     FileKind.EVENT: "`dragon logs --event POSITION` prints an event with its inclusion proof.",
     FileKind.EVIDENCE: "`dragon evidence NODE --at TIME` writes it.",
     FileKind.LOG: "An operator's log is `operator.db` in its data folder.",
@@ -82,6 +91,8 @@ ORIGINS: Final = {
 VERIFIERS: Final = {
     FileKind.PERIOD: "`dragon verify period FILE` verifies it.",
     FileKind.LEAF: "`dragon verify period FILE` verifies it.",
+    FileKind.STREAM_REPORT: "`dragon verify stream-report FILE` verifies it.",
+    FileKind.SPOT_CHECK_ANSWER: "`dragon audit verify FILE` verifies it.",
 }
 
 
@@ -101,8 +112,17 @@ def kind_of(raw: bytes) -> FileKind:
     except UnicodeDecodeError:
         return FileKind.BINARY
     except (ValueError, RecursionError):
+        return _kind_of_lines(text)
+
+
+def _kind_of_lines(text: str) -> FileKind:
+    """Return what a text is that is not JSON as a whole, but may have a line of JSON first."""
+    try:
+        found = _kind_of_json(json.loads(text.split("\n", 1)[0]))
+    except (ValueError, RecursionError):
         is_incomplete = text.lstrip().startswith(("{", "["))
         return FileKind.JSON if is_incomplete else FileKind.TEXT
+    return found if found is FileKind.STREAM_REPORT else FileKind.JSON
 
 
 def _kind_of_json(value: object) -> FileKind:

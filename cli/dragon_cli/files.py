@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -89,6 +90,28 @@ def write_new(path: Path, text: str, *, mode: int = PUBLIC_MODE) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise cannot("write", path, error) from None
+
+
+def write_new_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Write a file that does not exist yet, line by line. After a failure no partial file is left.
+
+    Raises AlreadyThere, or UnusableFile if the file cannot be written; whatever `lines` raises.
+    """
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        raise AlreadyThere(f"{path} already exists and is not overwritten.") from None
+    except OSError as error:
+        raise cannot("write", path, error) from None
+    try:
+        with file:
+            file.writelines(lines)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise cannot("write", path, error) from None
+    except BaseException:  # also if the user interrupts
+        path.unlink(missing_ok=True)
+        raise
 
 
 def write_whole(path: Path, text: str, *, mode: int | None = None) -> None:

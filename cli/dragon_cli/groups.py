@@ -13,8 +13,8 @@ class PackageGroup(click.Group):
     """The commands of a package: module `status` defines the command `status`.
 
     A command that has the name of a built-in function or a word of Python ends with `_` there: the
-    command `list` is `list_` in module `list_`. Running one command imports its module only;
-    listing the commands imports all of them.
+    command `list` is `list_` in module `list_`. A hyphen in a name is `_`, too. Running one command
+    imports its module only; listing the commands imports all of them.
     """
 
     def __init__(self, *args: object, package: str, **kwargs: object) -> None:
@@ -36,7 +36,7 @@ class PackageGroup(click.Group):
     def _modules(self) -> dict[str, str]:
         """Return the module of each command, by its name."""
         found = iter_modules(import_module(self._package).__path__)
-        return {each.name.removesuffix("_"): each.name for each in found}
+        return {each.name.removesuffix("_").replace("_", "-"): each.name for each in found}
 
 
 class DefaultGroup(click.Group):

@@ -29,6 +29,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "Restore the file and run the command again, or append the file as it is now with "
         "`--append`."
     ),
+    cli_errors.ClockBehind: "Correct the clock of this machine.",
     cli_errors.StreamNotEmpty: "Choose another stream, or append on purpose with `--append`.",
     cli_errors.UnusableFile: "Check the path and its permissions.",
     cli_errors.NotListed: "The committee file lists all operators and aggregators.",
@@ -84,6 +85,11 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.RecycledKey: "`dragon key new` makes another key.",
     errors.OversizedEvent: "Fewer or shorter ids, or a change in several steps, make it smaller.",
     errors.NotJson: "Check that the file was saved completely.",
+    errors.StreamReportRefused: "Get the report again, and the stream's id from the data's owner.",
+    errors.ClaimMissing: "Ask the stream's owner about these windows; without the option, the "
+    "report is verified.",
+    errors.SpotCheckRefused: "Ask for another answer, or make a new request.",
+    errors.SpotCheckFailed: "Keep request and answer: together they show what failed.",
     errors.EvidenceError: CHANGED_EVIDENCE,
     errors.InvalidRule: RULE_HINT,
     errors.PayoutTooSmall: "Raise `--payout`, or lower the amounts of the rule.",

@@ -48,6 +48,27 @@ _EVIDENCE: Final = (
     "missing: operators of the committee that the file does not name",
 )
 
+_STREAM_SUMMARY: Final = (
+    "stream: id", "name: self-chosen", "from", "to",
+    "first_window", "last_window",
+    "first_received_ms", "last_received_ms: by the owner's clock",
+    "first_certified", "last_certified: starts of rounds, Unix seconds",
+    "windows", "chunks",
+    "windows_with_claim", "committed_readings: in windows with the claim",
+    "windows_without_claim: list of window, chunks, first_received_ms, last_received_ms",
+    "readings: as in the descriptor, or null",
+    "sum: low and high (texts) of all committed readings in windows with the claim, or null",
+    "is_closed: whether a later window shows that none of the period is missing",
+    "proofs: whether the proof of every window was verified here",
+    "checkpoint: start of the round in which the log was certified, Unix seconds",
+)  # fmt: skip
+
+_SPOT_CHECK: Final = (
+    "stream: id", "name: self-chosen", "first_window", "last_window", "requested_at",
+    "checkpoint: timestamp, size and root", "total: chunks in these windows", "drawn", "failed",
+    "chunks: list of sequence, fault, detail, reading",
+)  # fmt: skip
+
 # Command → members, as `name: meaning`. A name `*` stands for members that are described elsewhere.
 SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "alerts check": (
@@ -56,6 +77,12 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "rules: list of name, on, routes",
         "routes: list of name, type, target",
     ),
+    "audit answer": (*_SPOT_CHECK, "file"),
+    "audit request": (
+        "kind", "stream: id", "first: window", "last: window", "chunks", "timestamp", "nonce",
+        "file",
+    ),
+    "audit verify": (_VERIFIED, *_SPOT_CHECK, *_KNOWN),
     "alerts test": (
         "verdict: `delivered`, or `undelivered` if a route failed",
         "routes: `delivered`, or why not, by name",
@@ -172,6 +199,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "first: number of the first chunk", "chunks", "windows", "receipts",
         "certified: false with `--no-wait`",
     ),
+    "stream report": (
+        _VERIFIED, *_STREAM_SUMMARY, "file",
+        "uncovered: closed windows of the period that no checkpoint covers yet", *_KNOWN,
+    ),
     "target add": _CHANGED,
     "target list": ("epoch", "targets: as in the committee file"),
     "target remove": _CHANGED,
@@ -211,6 +242,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "verify report": (
         _VERIFIED, f"*: {_CLAIM}", f"payout: null, or {_PAYOUT}", *_KNOWN,
     ),
+    "verify stream-report": (_VERIFIED, *_STREAM_SUMMARY, *_KNOWN),
     "votes": (
         "stream: id", "number", "state", "verdict", "position",
         "statement: `readings` or `blocks`; null in a stream without readings",

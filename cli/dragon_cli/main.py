@@ -1,8 +1,8 @@
 """The `dragon` command: runs one command and turns errors into exit codes.
 
 Exit codes: 0, done or verified; 1, refused or failed, with a named reason; 2, wrong usage or
-settings; 3, the database was written by a newer release, or a service cannot use it; 130,
-interrupted.
+settings; 3, the database was written by a newer release, or a service cannot use it; 4, verified,
+but a window lacks the claim that was required; 130, interrupted.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import click
 
 from dragon.errors import (
     Busy,
+    ClaimMissing,
     DatabaseTooNew,
     DatabaseTooOld,
     DragonError,
@@ -38,6 +39,7 @@ from dragon_cli.render.text import print_json, printable
 
 REFUSED: Final = 1
 USAGE: Final = 2
+UNCLAIMED: Final = 4  # only with `--require-claim`
 DATABASE: Final = 3  # also the exit code of `dragon.node.gunicorn_server`
 INTERRUPTED: Final = 130
 
@@ -116,6 +118,8 @@ def _report(error: DragonError, *, as_json: bool) -> int:
         click.echo(f"hint: {hint}", err=True)
     if isinstance(error, (DatabaseTooNew, DatabaseTooOld, InUse, WrongJournal)):
         return DATABASE
+    if isinstance(error, ClaimMissing):
+        return UNCLAIMED
     return USAGE if isinstance(error, (SettingsError, KeystoreError)) else REFUSED
 
 

@@ -40,6 +40,10 @@ class TooLarge(InvalidEncoding):
     """The input has more bytes than allowed."""
 
 
+class MessageTooLong(TooLarge):
+    """A message of a stream with readings is longer than the stream's `length`."""
+
+
 class DuplicateMember(InvalidEncoding):
     """A JSON object contains the same member twice."""
 
@@ -78,6 +82,10 @@ class InvalidHex(InvalidEncoding):
 
 class UnknownValue(InvalidEncoding):
     """A value is not one of those allowed for its member."""
+
+
+class NotCanonical(InvalidEncoding):
+    """The text is not in the canonical form of its JSON value."""
 
 
 class UnsortedNodes(InvalidEncoding):
@@ -372,6 +380,38 @@ class WrongOffset(DragonError):
 
 class InvalidProof(DragonError):
     """The Merkle path does not lead to the root."""
+
+
+class StreamReportRefused(DragonError):
+    """The report on a period of a stream does not hold.
+
+    `reason` is one of `dragon.protocol.streams.certified_window.ReportReason`, and `window`, if
+    present, the number of the first window that is wrong.
+    """
+
+    def __init__(self, reason: str, message: str, **facts: object) -> None:
+        super().__init__(message, reason=reason, **facts)
+        self.reason = reason
+
+
+class ClaimMissing(DragonError):
+    """The report holds, and lists windows without a claim about their readings."""
+
+
+class SpotCheckRefused(DragonError):
+    """The answer to a spot check does not show which chunks had to be disclosed.
+
+    `reason` is one of `dragon.protocol.streams.certified_window.ReportReason`, or of
+    `dragon.protocol.streams.spot_check.SpotCheckReason`.
+    """
+
+    def __init__(self, reason: str, message: str, **facts: object) -> None:
+        super().__init__(message, reason=reason, **facts)
+        self.reason = reason
+
+
+class SpotCheckFailed(DragonError):
+    """The owner of the stream could not open a chunk of a spot check, or opened it wrongly."""
 
 
 class EvidenceError(DragonError):

@@ -88,8 +88,9 @@ def _metrics(components: Components) -> Iterator[Metric]:
     )
     accepted = sum(stream.chunker.sequence for stream in streams)
     yield metrics.gauge("stream_chunks", "Accepted chunks, of all streams.", accepted)
-    size = sum(stream.chunker.total for stream in streams)
-    yield metrics.gauge("stream_bytes", "Accepted bytes, of all streams.", size)
+    # Bytes of streams with readings are their owners' secret, also as part of a sum.
+    size = sum(stream.chunker.total for stream in streams if not stream.row.hides_sizes)
+    yield metrics.gauge("stream_bytes", "Accepted bytes, of all streams without readings.", size)
     yield metrics.gauge("stream_sockets", "Open WebSockets.", len(components.sockets))
     damaged = components.damages.count
     yield metrics.gauge(

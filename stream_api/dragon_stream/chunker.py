@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from dragon import errors
+from dragon_stream.chunk_readings import CommittedValue
 from dragon_stream.damage import Damage
 from dragon_stream.records import Chunk, StoredChunk
 from dragon_stream.segments import Segments
@@ -60,6 +61,7 @@ class Chunker:
         on_full_window: Callable[[Chunker], None],
         *,
         on_damage: Callable[[bytes, Damage], None] = lambda _stream, _damage: None,
+        value_of: CommittedValue | None = None,
     ) -> None:
         """
         Args:
@@ -69,6 +71,7 @@ class Chunker:
             now_ms: the clock, in Unix milliseconds.
             on_full_window: called when all chunks of a whole window are on disk.
             on_damage: called when the files are found damaged; see `DamageReports.report`.
+            value_of: in a stream with readings, the number to commit to for a message.
         """
         self.row = row
         self.segments = segments
@@ -76,6 +79,7 @@ class Chunker:
         self._now_ms = now_ms
         self._on_full_window = on_full_window
         self._on_damage = on_damage
+        self._value_of = value_of
         self._lock = threading.RLock()  # guards everything below
         self._source: Source | None = None
         self._pieces: list[bytes | bytearray] = []  # data that is not in a chunk yet
@@ -148,7 +152,7 @@ class Chunker:
 
         Raises:
             StreamStopped: the source was replaced, or the stream accepts nothing more.
-            TooLarge: a message exceeds `chunk_bytes`.
+            TooLarge: a message exceeds `chunk_bytes`; MessageTooLong in a stream with readings.
         """
         with self._lock:
             self._check_source(source)
@@ -275,6 +279,8 @@ class Chunker:
 
     def on_damaged(self, damage: Damage) -> None:
         """Stop the stream: something else has changed its files. Nothing of them is changed."""
+        if self.row.hides_sizes:
+            damage = damage.without_sizes()  # everybody may read why the stream has stopped
         with self._lock:
             self.is_damaged = True
             self._next_sequence = self.sequence
@@ -302,6 +308,9 @@ class Chunker:
     def _check_message_size(self) -> None:
         largest = self.row.chunk_bytes
         if self._piece_bytes > largest:
+            if self.row.hides_sizes:
+                message = f"the message exceeds {largest} bytes, the `length` of the readings"
+                raise errors.MessageTooLong(message, most=largest)
             message = f"the message exceeds {largest} bytes, the limit of this stream"
             raise errors.TooLarge(message, most=largest)
 
@@ -320,5 +329,6 @@ class Chunker:
     def _cut(self, data: bytes) -> None:
         self._last_ms = max(self._last_ms, self._now_ms())  # the clock may be set back
         digest = hashlib.sha256(data).digest()
-        self._writer.put(self, Chunk(self._next_sequence, self._last_ms, digest, data))
+        value = self._value_of(data) if self._value_of else None
+        self._writer.put(self, Chunk(self._next_sequence, self._last_ms, digest, data, value))
         self._next_sequence += 1

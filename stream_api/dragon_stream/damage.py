@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
 from dragon.encoding import to_hex
 from dragon_stream.events import Events
+from dragon_stream.records import SUFFIX
 
 NO_STREAM: Final = b""  # in place of a stream's id: the damage belongs to none that is known
 MAX_DAMAGES_KEPT: Final = 16  # of each stream, for `/readyz` and the events socket
@@ -30,6 +31,17 @@ class Damage:
         place = "" if self.offset is None else f" at byte {self.offset}"
         chunk = "" if self.chunk is None else f", chunk {self.chunk}"
         return f"{self.file}{place}{chunk}: {self.what}"
+
+    def without_sizes(self) -> Damage:
+        """What everybody may know of the damage in a stream with readings.
+
+        A place in a segment, and a segment's name, tell how much data lies before it, and so how
+        long the numbers in it are. `dragon stream check` tells the owner the place.
+        """
+        if not self.file.endswith(SUFFIX):
+            return replace(self, offset=None)
+        what = "is damaged; run `dragon stream check` on the data folder to find the place"
+        return Damage(f"*{SUFFIX}", None, None, what)
 
     def facts(self) -> dict[str, object]:
         return {

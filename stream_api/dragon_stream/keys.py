@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from dragon.protocol import bls
 from dragon.protocol.streams.descriptor import Descriptor
+from dragon.protocol.streams.readings import Readings
 from dragon.stark.commitment import encode_output
 from dragon.stark.ziggy import public_key
 
@@ -31,7 +32,14 @@ class StreamKeys:
 
     @classmethod
     def derive(
-        cls, service: bls.SecretKey, seed: bytes, network_id: bytes, parameters: str, name: str
+        cls,
+        service: bls.SecretKey,
+        seed: bytes,
+        network_id: bytes,
+        parameters: str,
+        name: str,
+        *,
+        readings: Readings | None = None,
     ) -> Self:
         """Derive the keys from the service's key and a seed of SEED_BYTES.
 
@@ -52,6 +60,7 @@ class StreamKeys:
             header.prove_possession(),
             parameters,
             name,
+            readings,
         )
         return cls(descriptor, identity, header, secret("salt"), secret("token").hex())
 

@@ -17,16 +17,16 @@ from prometheus_client import Counter, Histogram
 from dragon.errors import ChunkDamaged, PeerError, ProofRefused, Unreachable
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
-from dragon.protocol.streams.chunks import decode_chunks
 from dragon_stream.chunker import Chunker
 from dragon_stream.confirmation import MAX_LOOKAHEAD, Confirmation
 from dragon_stream.events import Events
 from dragon_stream.keyed_executor import DAMAGE_RETRY_SECONDS, RETRY_SECONDS, KeyedExecutor
-from dragon_stream.store import Store, WindowState, WindowSummary
+from dragon_stream.keys import StreamKeys
+from dragon_stream.proof_request import ProofRequest
+from dragon_stream.store import Store, WindowRow, WindowState, WindowSummary
 from dragon_stream.streams import Stream, Streams
 from dragon_stream.submission import Aggregators
 from dragon_stream.submitter import SUBMITTING_THREADS, Submitter
-from dragon_stream.window_sealer import window_openings
 
 CLOSING_THREADS: Final = 2  # threads that close windows, which takes processor time
 MAX_WINDOWS_PER_TURN: Final = 8  # windows of a stream that are closed before another stream's
@@ -203,9 +203,7 @@ class Pipeline:
             with self._lock:
                 unfinished = self._unfinished.get(stream.id, 0) + 1
                 self._unfinished[stream.id] = unfinished
-            header = row.header
-            facts = {"window": row.number, "first": header.first, "count": header.count}
-            self._events.publish(stream.id, "closed", **facts)
+            self._events.publish(stream.id, "closed", **_closed_facts(row))
             if unfinished <= MAX_ANNOUNCED_WINDOWS:
                 self.submitter.announce(stream, row.number)
         return 0.0
@@ -216,17 +214,9 @@ class Pipeline:
         row = self._store.window(stream.id, number)
         if row is None or row.state is not WindowState.CLOSED:
             return 0.0
-        keys = stream.keys
-        commitments = [chunk.commitment for chunk in decode_chunks(row.chunks)]
         begun = self._runtime.monotonic()
         try:
-            proof = self._prover.prove(
-                keys.descriptor.parameters,
-                (keys.descriptor.identity, commitments),
-                row.header.hash,
-                (keys.identity, window_openings(keys, row)),
-                deadline=PROOF_TIMEOUT_SECONDS,
-            )
+            proof = self._request_proof(stream.keys, row)
         except (PeerError, ProofRefused) as error:
             self.counter.labels("prove", error.name).inc()
             self.prover_error = str(error)
@@ -240,6 +230,18 @@ class Pipeline:
         self._events.publish(stream.id, "proven", window=number, bytes=len(proof))
         return 0.0
 
+    def _request_proof(self, keys: StreamKeys, row: WindowRow) -> bytes:
+        """Raises PeerError, ProofRefused, ChunkDamaged."""
+        wanted = ProofRequest.of(self._store, keys, row)
+        return self._prover.prove(
+            keys.descriptor.parameters,
+            (keys.descriptor.identity, wanted.commitments),
+            row.header.hash,
+            (keys.identity, wanted.openings),
+            readings=wanted.statement,
+            deadline=PROOF_TIMEOUT_SECONDS,
+        )
+
     def delete_expired(self, streams: Streams) -> float:
         """Delete data and proofs of certified windows after their retention time."""
         for stream in streams.all():
@@ -252,3 +254,10 @@ class Pipeline:
         now_ms = round(1000 * self._runtime.wall())
         sequence = self._store.forget_proofs(stream.id, now_ms - retention_ms)
         stream.chunker.forget(sequence, now_ms - retention_ms // 4)
+
+
+def _closed_facts(row: WindowRow) -> dict[str, object]:
+    """The facts of the event `closed`."""
+    header = row.header
+    facts = {"window": row.number, "first": header.first, "count": header.count}
+    return {**facts, "statement": row.statement} if row.statement else {**facts}

@@ -13,9 +13,9 @@ from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.streams.chunks import ChunkHeader, decode_chunks, tree_of
 from dragon.protocol.streams.receipt import MAX_ENDORSEMENTS, Place, Proven, Receipt
 from dragon_stream.damage import Damage, Damaged, DamageReports
-from dragon_stream.recovery import ChunkLength
+from dragon_stream.proof_request import carried_window
 from dragon_stream.store import FILE, Store, WindowRow, digests_of
-from dragon_stream.streams import Stream
+from dragon_stream.streams import Stream, chunk_lengths
 from dragon_stream.window_sealer import window_openings
 
 
@@ -78,12 +78,13 @@ class Receipts:
         """
         row, _ = self.chunk(stream, sequence)
         index = sequence - row.header.first
-        chunks = decode_chunks(row.chunks)[: index + 1]
-        lengths: list[ChunkLength] = [(chunk.sequence, chunk.length) for chunk in chunks]
+        lengths = chunk_lengths(row)[: index + 1]
         try:
             found = stream.chunker.segments.read(lengths, row.offset, digests_of(row)[index])
         except Damaged as error:
-            raise self._damaged(stream.id, error.damage) from None
+            hides = stream.row.hides_sizes  # what is damaged is no secret of the owner's
+            damage = error.damage.without_sizes() if hides else error.damage
+            raise self._damaged(stream.id, damage) from None
         if found is None:
             message = f"the data of chunk {sequence} was deleted: its retention time has passed"
             raise NotFound(message, sequence=sequence)
@@ -123,16 +124,12 @@ class Receipts:
 
         Raises:
             NotFound: the window is not certified yet, or its proof was deleted.
-            ChunkDamaged: the window's row is damaged.
+            ChunkDamaged: the row of the window, or of the one before it, is damaged.
         """
         row, chunk = self.chunk(stream, sequence)
         index = sequence - row.header.first
         chunks = decode_chunks(row.chunks)
         event = self.event(row)
-        if with_proof and row.proof is None:
-            raise NotFound(
-                f"the proof of window {row.number} was deleted: its retention time has passed"
-            )
         return Receipt(
             stream.keys.descriptor,
             chunk,
@@ -142,9 +139,18 @@ class Receipts:
             event,
             place=self._place(row),
             opening=window_openings(stream.keys, row)[index] if disclose else None,
-            proven=Proven(chunks, row.proof) if with_proof and row.proof else None,
+            proven=self._proven(stream, row, chunks) if with_proof else None,
             endorsements=self._endorsements(row),
         )
+
+    def _proven(self, stream: Stream, row: WindowRow, chunks: tuple[ChunkHeader, ...]) -> Proven:
+        """The proof, and what its statement is about. Raises NotFound: the proof was deleted."""
+        if row.proof is None:
+            raise NotFound(
+                f"the proof of window {row.number} was deleted: its retention time has passed"
+            )
+        previous = carried_window(self.store, stream.keys, row)
+        return Proven(chunks, row.proof, previous.header if previous else None)
 
     def event(self, row: WindowRow) -> Certificate:
         """The certificate of a window, from the log.
@@ -188,5 +194,5 @@ class Receipts:
 
 
 def _digests(row: WindowRow) -> list[ChunkDigest]:
-    pairs = zip(decode_chunks(row.chunks), digests_of(row), strict=True)
-    return [ChunkDigest(chunk.sequence, chunk.length, digest) for chunk, digest in pairs]
+    pairs = zip(chunk_lengths(row), digests_of(row), strict=True)
+    return [ChunkDigest(sequence, length, digest) for (sequence, length), digest in pairs]

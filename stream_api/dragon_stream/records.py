@@ -25,6 +25,7 @@ from typing import Final
 
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 
+SUFFIX: Final = ".chunks"  # of a segment's file name
 _HEAD: Final = struct.Struct(">QQI32s")
 _CHECK: Final = struct.Struct(">I")
 HEAD_BYTES: Final = _HEAD.size + _CHECK.size  # record of a chunk without its data
@@ -40,6 +41,13 @@ class Chunk:
     received_ms: int
     digest: bytes
     data: bytes = field(repr=False)
+    value: int | None = field(default=None, repr=False)  # see `StoredChunk.value`
+
+    def stored(self, offset: int) -> StoredChunk:
+        """This chunk, once its record is at that offset of its segment."""
+        return StoredChunk(
+            self.sequence, self.received_ms, len(self.data), self.digest, offset, self.value
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,9 @@ class StoredChunk:
     length: int
     digest: bytes
     offset: int  # of its record in its segment
+    # In a stream with readings the number that will be committed to; NO_READING for data without
+    # one. None in other streams. It is not in the record: the data and the descriptor determine it.
+    value: int | None = field(default=None, repr=False)
 
     @property
     def end(self) -> int:
@@ -73,8 +84,8 @@ class Head:
         """All chunks before this one were on disk when the record was written."""
         return self.sequence - self.position
 
-    def stored(self, offset: int) -> StoredChunk:
-        return StoredChunk(self.sequence, self.received_ms, self.length, self.digest, offset)
+    def stored(self, offset: int, value: int | None = None) -> StoredChunk:
+        return StoredChunk(self.sequence, self.received_ms, self.length, self.digest, offset, value)
 
 
 def head_of(chunk: Chunk, position: int) -> bytes:

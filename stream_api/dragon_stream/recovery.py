@@ -13,10 +13,18 @@ from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
 from dragon_stream.acknowledged import Acknowledged
+from dragon_stream.chunk_readings import CommittedValue
 from dragon_stream.damage import Damage, Damaged
-from dragon_stream.records import HEAD_BYTES, Head, StoredChunk, find_later, is_whole, parse_head
+from dragon_stream.records import (
+    HEAD_BYTES,
+    SUFFIX,
+    Head,
+    StoredChunk,
+    find_later,
+    is_whole,
+    parse_head,
+)
 
-SUFFIX: Final = ".chunks"
 UNKNOWN: Final = "holds segments of a stream that windows.db does not know"
 
 ChunkLength: TypeAlias = tuple[int, int]  # sequence and length in bytes of a chunk
@@ -81,10 +89,16 @@ def read_record(file: BinaryIO, offset: int) -> tuple[Head, bytes] | None:
     return (head, data) if is_whole(head, data) else None
 
 
-def records(file: BinaryIO, start: int, expected: int) -> Iterator[StoredChunk]:
-    """Whole records from an offset on, up to the first that is broken or out of order."""
+def records(
+    file: BinaryIO, start: int, expected: int, value_of: CommittedValue | None = None
+) -> Iterator[StoredChunk]:
+    """Whole records from an offset on, up to the first that is broken or out of order.
+
+    `value_of`: in a stream with readings, the number to commit to for a message.
+    """
     while (found := read_record(file, start)) is not None and found[0].sequence == expected:
-        stored = found[0].stored(start)
+        head, data = found
+        stored = head.stored(start, value_of(data) if value_of else None)
         yield stored
         start, expected = stored.end, expected + 1
 
@@ -93,9 +107,20 @@ class Recovery:
     """One look at a stream's folder."""
 
     def __init__(
-        self, folder: Path, closed: Closed, acknowledged: Callable[[], Acknowledged | None]
+        self,
+        folder: Path,
+        closed: Closed,
+        acknowledged: Callable[[], Acknowledged | None],
+        value_of: CommittedValue | None = None,
     ) -> None:
-        """`acknowledged` reads the bounds of what must be there; it raises Damaged."""
+        """
+        Args:
+            folder: the stream's folder.
+            closed: what the database knows of the stream.
+            acknowledged: reads the bounds of what must be there; it raises Damaged.
+            value_of: see `records`.
+        """
+        self._value_of = value_of
         self._folder = folder
         self._closed = closed
         self._load = acknowledged
@@ -187,7 +212,7 @@ class Recovery:
             start = end_of(self._closed.chunks, self._closed.offset, set(self._names))
         with path.open("rb") as file:
             self._size = start
-            for stored in records(file, start, self._expected):
+            for stored in records(file, start, self._expected, self._value_of):
                 self._found.append(stored)
                 self._size = stored.end
             file.seek(self._size)

@@ -13,6 +13,7 @@ from dragon.node.schemas import (
     Hash,
     Id,
     OperatorVote,
+    Readings,
     Schema,
     Signature,
     ValidOrNot,
@@ -27,6 +28,7 @@ MAX_WINDOW_MS: Final = 3_600_000  # longest `window_ms`
 MIN_RETENTION_SECONDS: Final = 60  # shortest `retention_seconds`
 MAX_RETENTION_SECONDS: Final = 315_360_000  # longest `retention_seconds`: ten years
 
+Statement = Literal["readings", "blocks"]
 State = Literal["closed", "proven", "certified", "invalid"]
 Mode = Literal["bytes", "message"]
 Opening = Annotated[str, Field(pattern="^0x[0-9a-f]{120}$")]
@@ -42,6 +44,8 @@ class NewStream(Schema):
         86_400
     )
     parameters: Literal["standard", "strong"] = "standard"
+    # Fixes `mode` to "message" and `chunk_bytes` to its `length`, and bounds `window_chunks`.
+    readings: Readings | None = None
 
 
 class Stream(Schema):
@@ -55,7 +59,7 @@ class Stream(Schema):
     retention_seconds: int
     created_ms: int
     chunks: int  # accepted
-    bytes: int  # accepted
+    bytes: int | None  # accepted; null with readings, unless the owner asks
     windows: int  # closed
     certified: int  # windows
     stopped: str | None
@@ -74,6 +78,7 @@ class Window(Schema):
     stream: Hash
     number: int
     state: State
+    statement: Statement | None  # what the proof states; null in a stream without readings
     header: WindowHeader
     header_signature: Signature
     closed_ms: int
@@ -89,6 +94,7 @@ class Window(Schema):
 class WindowSummary(Schema):
     number: int
     state: State
+    statement: Statement | None
     first: int
     count: int
     closed_ms: int
@@ -143,3 +149,4 @@ class Receipt(Schema):
     opening: Opening | None = None
     chunks: list[ChunkHeader] | None = None
     proof: str | None = None
+    previous_header: WindowHeader | None = None  # if the proof begins with that window's last chunk

@@ -16,18 +16,27 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DatabaseError
 
 from dragon.encoding import to_hex
-from dragon.errors import ChunkDamaged, InvalidEncoding, LogDamaged, NotFound, SettingsError
+from dragon.errors import (
+    ChunkDamaged,
+    DragonError,
+    InvalidEncoding,
+    LogDamaged,
+    NotFound,
+    SettingsError,
+)
 from dragon.protocol.streams.chunks import decode_chunks, tree_of
+from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.window import WindowHeader, chunks_fault, header_fault
+from dragon.protocol.streams.window_readings import readings_chunks_fault, readings_header_fault
 from dragon.storage import damage
 from dragon.storage.process_lock import ProcessLock
 from dragon.storage.schema import is_behind
 from dragon.storage.sqlite_faults import sqlite_fault
 from dragon_stream.acknowledged import Acknowledged, AcknowledgedFile
+from dragon_stream.chunk_readings import ChunkReading, decode
 from dragon_stream.damage import NO_STREAM, Damage, Damaged
-from dragon_stream.records import HEAD_BYTES, Head, find_later, is_whole, parse_head
+from dragon_stream.records import HEAD_BYTES, SUFFIX, Head, find_later, is_whole, parse_head
 from dragon_stream.recovery import (
-    SUFFIX,
     UNKNOWN,
     segment_names,
     segment_path,
@@ -157,15 +166,27 @@ def _check_stream(
     store = Store(database, lambda _, damage: report.add(damage))  # type: ignore[arg-type]
     if not store.is_whole(row):
         report.add(Damage(FILE, None, None, "has a damaged row of the stream"))
+    readings = _readings_of(row, report)
     data = folder / row.stream.hex()
     bounds = _bounds(data, report)
     store.check_states(row.stream)
-    last = _check_windows(store, row.stream, report)
+    last = _check_windows(store, row.stream, readings, report)
     next_first = last.next_first if last else 0
     if bounds.windows > (last.number + 1 if last else 0):
         what = f"is older than the segments: {bounds.windows} windows were closed"
         report.add(Damage(FILE, None, next_first, what))
-    _SegmentCheck(store, row.stream, data, report).run(bounds.kept, max(bounds.chunks, next_first))
+    segments = _SegmentCheck(store, row.stream, readings, data, report)
+    segments.run(bounds.kept, max(bounds.chunks, next_first))
+
+
+def _readings_of(row: StreamRow, report: StreamReport) -> Readings | None:
+    """The readings of the stream's descriptor. Raises ChunkDamaged: they are damaged."""
+    try:
+        return row.decoded_readings()
+    except DragonError as error:
+        what = f"has invalid readings of the stream: {error}"
+        report.add(Damage(FILE, None, None, what))
+        raise ChunkDamaged(f"{FILE} {what}") from None
 
 
 def _bounds(data: Path, report: StreamReport) -> Acknowledged:
@@ -181,7 +202,9 @@ def _bounds(data: Path, report: StreamReport) -> Acknowledged:
     return found or Acknowledged(kept=min(segment_names(data), default=0))
 
 
-def _check_windows(store: Store, stream: bytes, report: StreamReport) -> WindowHeader | None:
+def _check_windows(
+    store: Store, stream: bytes, readings: Readings | None, report: StreamReport
+) -> WindowHeader | None:
     """Check all rows of windows. Returns the last whole header."""
     previous: WindowHeader | None = None
     after, expected = -1, 0
@@ -195,7 +218,7 @@ def _check_windows(store: Store, stream: bytes, report: StreamReport) -> WindowH
             header = None
             with suppress(ChunkDamaged):
                 row = store.window(stream, summary.number)
-                header = _checked_header(row, previous if follows else None, report)
+                header = _checked_header(row, readings, previous if follows else None, report)
             if header is not None:
                 previous = header
                 report.windows += 1
@@ -203,20 +226,24 @@ def _check_windows(store: Store, stream: bytes, report: StreamReport) -> WindowH
 
 
 def _checked_header(
-    row: WindowRow | None, previous: WindowHeader | None, report: StreamReport
+    row: WindowRow | None,
+    readings: Readings | None,
+    previous: WindowHeader | None,
+    report: StreamReport,
 ) -> WindowHeader | None:
     if row is None:
         return None
     header, fault = row.header, ""
     try:
         chunks = decode_chunks(row.chunks)
-        fault = chunks_fault(header, chunks)
+        fault = chunks_fault(header, chunks) or readings_chunks_fault(readings, header, chunks)
         if tree_of(chunks).root() != header.chunks_root:
             fault = "the chunk headers do not have the root in the header"
     except InvalidEncoding as error:
         fault = str(error)
     if previous is not None or header.number == 0:
         fault = fault or header_fault(header, previous)
+        fault = fault or readings_header_fault(readings, header, previous)
         if previous is not None and header.previous != previous.hash:
             fault = fault or "it does not follow the window before it"
     if fault:
@@ -229,13 +256,21 @@ def _checked_header(
 class _SegmentCheck:
     """Reads the segments of one stream, in order."""
 
-    def __init__(self, store: Store, stream: bytes, folder: Path, report: StreamReport) -> None:
+    def __init__(
+        self,
+        store: Store,
+        stream: bytes,
+        readings: Readings | None,
+        folder: Path,
+        report: StreamReport,
+    ) -> None:
         self._store = store
         self._stream = stream
+        self._readings = readings
         self._folder = folder
         self._report = report
         self._expected = 0  # the next chunk
-        self._digests: dict[int, bytes] = {}  # of the chunks of one closed window
+        self._kept: dict[int, _Kept] = {}  # of the chunks of one closed window
         self._unknown_until = 0  # chunks before this one are in a window with a damaged row
 
     def run(self, kept: int, needed: int) -> None:
@@ -294,25 +329,52 @@ class _SegmentCheck:
     def _check_chunk(self, path: Path, at: int, head: Head, data: bytes) -> None:
         if not is_whole(head, data):
             what = "has data that differs from its digest"
-        elif self._digest(head.sequence) not in {None, head.digest}:
-            what = f"has other data than {FILE}: SHA-256 {head.digest.hex()}"
+        elif fault := self._fault(head, data):
+            what = fault
         else:
             self._report.chunks += 1
             self._report.bytes += head.length
             return
         self._report.add(Damage(path.name, at, head.sequence, what))
 
-    def _digest(self, sequence: int) -> bytes | None:
-        """SHA-256 of a chunk in a closed window by the database; None if it does not know it."""
+    def _fault(self, head: Head, data: bytes) -> str:
+        """What in a whole record contradicts the database; "" if nothing does."""
+        if self._readings is not None and head.length > self._readings.length:
+            return f"has more data than {self._readings.length} bytes, the stream's `length`"
+        kept = self._find(head.sequence)
+        if kept is not None and kept.digest != head.digest:
+            return f"has other data than {FILE}: SHA-256 {head.digest.hex()}"
+        if kept is None or kept.reading is None or self._readings is None:
+            return ""
+        if kept.reading != ChunkReading(self._readings.committed_value(data), head.length):
+            return f"has another reading than {FILE}"
+        return ""
+
+    def _find(self, sequence: int) -> _Kept | None:
+        """What the database keeps of a chunk in a closed window; None if it does not know it."""
         if sequence < self._unknown_until:
             return None
-        if sequence not in self._digests:
+        if sequence not in self._kept:
             try:
                 row = self._store.window_of(self._stream, sequence)
             except ChunkDamaged:
                 row = None
-            digests = digests_of(row) if row else []
-            self._digests = dict(enumerate(digests, start=row.header.first)) if row else {}
+            self._kept = _kept_of(row) if row else {}
             if row is None:
                 self._unknown_until = sequence + 1
-        return self._digests.get(sequence)
+        return self._kept.get(sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the database keeps of one chunk."""
+
+    digest: bytes
+    reading: ChunkReading | None
+
+
+def _kept_of(row: WindowRow) -> dict[int, _Kept]:
+    digests = digests_of(row)
+    readings = [None] * len(digests) if row.readings is None else decode(row.readings)
+    pairs = zip(digests, readings, strict=True)
+    return {row.header.first + at: _Kept(*pair) for at, pair in enumerate(pairs)}

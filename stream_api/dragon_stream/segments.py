@@ -16,6 +16,7 @@ from typing import Final
 from dragon.storage.disk import Disk
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
 from dragon_stream.acknowledged import AcknowledgedFile
+from dragon_stream.chunk_readings import CommittedValue
 from dragon_stream.damage import Damaged
 from dragon_stream.records import (
     HEAD_BYTES,
@@ -43,18 +44,27 @@ MAX_CHUNKS_PER_WRITE: Final = 512  # chunks in a system call, which accepts 1,02
 class Segments:
     """The segments of one stream. One thread may append, all may read."""
 
-    def __init__(self, folder: Path, disk: Disk | None = None, *, create: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        disk: Disk | None = None,
+        *,
+        create: bool = True,
+        value_of: CommittedValue | None = None,
+    ) -> None:
         """
         Args:
             folder: the stream's folder.
             disk: is told of failing writes; by default that of `folder`.
             create: whether the folder is created; otherwise it is damage if it does not exist.
+            value_of: in a stream with readings, the number to commit to for a message.
 
         Raises:
             DiskFull, DiskFailed: the folder cannot be created.
         """
         self._folder = folder
         self.disk = disk or Disk(folder)
+        self._value_of = value_of
         if create and not folder.is_dir():
             with self.disk.guard():
                 make_folder(folder, PRIVATE_FOLDER)
@@ -73,7 +83,7 @@ class Segments:
         Raises DiskFull, DiskFailed: the torn end cannot be cut off.
         """
         closed = closed or Closed()
-        found = Recovery(self._folder, closed, self._acknowledged.load).run()
+        found = Recovery(self._folder, closed, self._acknowledged.load, self._value_of).run()
         self._size = found.size
         if found.damage is not None:
             return found
@@ -121,11 +131,8 @@ class Segments:
         try:
             for group in batched(chunks, MAX_CHUNKS_PER_SYNC):
                 for chunk in group:
-                    length = len(chunk.data)
-                    stored.append(
-                        StoredChunk(chunk.sequence, chunk.received_ms, length, chunk.digest, offset)
-                    )
-                    offset += HEAD_BYTES + length
+                    stored.append(chunk.stored(offset))
+                    offset = stored[-1].end
                 _write_group(file, group)
                 os.fdatasync(file)
             self._acknowledged.raise_to(chunks=chunks[-1].sequence + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dragon.encoding import to_hex
 from dragon.node.routes.streams import MAX_ENDORSEMENTS_SHOWN, endorsements
+from dragon.protocol.claims.window import Statement
 from dragon.stark.security import window_level_bits
 from dragon_stream.components import Components
 from dragon_stream.receipts import ChunkDigest
@@ -11,7 +12,8 @@ from dragon_stream.store import WindowRow, WindowState, WindowSummary
 from dragon_stream.streams import Stream
 
 
-def stream_to_json(components: Components, stream: Stream) -> dict[str, object]:
+def stream_to_json(components: Components, stream: Stream, *, for_owner: bool) -> dict[str, object]:
+    """Args: `for_owner`, whether the owner asks, who may know the bytes of any stream."""
     row, last = stream.row, stream.sealer.last
     closed = last.number + 1 if last else 0
     return {
@@ -25,7 +27,7 @@ def stream_to_json(components: Components, stream: Stream) -> dict[str, object]:
         "retention_seconds": row.retention_seconds,
         "created_ms": row.created_ms,
         "chunks": stream.chunker.sequence,
-        "bytes": stream.chunker.total,
+        "bytes": stream.chunker.total if for_owner or not row.hides_sizes else None,
         "windows": closed,
         "certified": closed - components.pipeline.unfinished(row.stream),
         "stopped": stream.chunker.last_error or None,
@@ -33,26 +35,40 @@ def stream_to_json(components: Components, stream: Stream) -> dict[str, object]:
 
 
 def summary_to_json(
-    summary: WindowSummary, parameters: str, proof_bytes: int | None
+    stream: Stream, summary: WindowSummary, proof_bytes: int | None, statement: str | None
 ) -> dict[str, object]:
-    """Args: `proof_bytes`, the size of the window's proof; None if it is unknown."""
+    """The JSON form of a window in a list.
+
+    Args:
+        stream: the window's stream.
+        summary: the window.
+        proof_bytes: the size of its proof; None if it is unknown.
+        statement: what its proof states; None in a stream without readings.
+    """
     return {
         "number": summary.number,
         "state": str(summary.state),
+        "statement": statement,
         "first": summary.first,
         "count": summary.count,
         "closed_ms": summary.closed_ms,
         "position": summary.position,
         "proof_bytes": proof_bytes,
-        "security_bits": _level(summary.state, parameters, summary.count),
+        "security_bits": _level(stream, summary.number, summary.state, summary.count, statement),
     }
 
 
-def _level(state: WindowState, parameters: str, count: int) -> int | None:
+def _level(
+    stream: Stream, number: int, state: WindowState, count: int, statement: str | None
+) -> int | None:
     """The security level of a window's proof in bits; None if it has none, or an invalid one."""
     if state not in {WindowState.PROVEN, WindowState.CERTIFIED}:
         return None
-    return window_level_bits(parameters, count)
+    readings = stream.readings
+    carried = (
+        readings is not None and statement == Statement.READINGS and readings.is_carried(number)
+    )
+    return window_level_bits(stream.row.parameters, count + carried)
 
 
 def digest_to_json(chunk: ChunkDigest) -> dict[str, object]:
@@ -64,11 +80,12 @@ def window_to_json(components: Components, row: WindowRow) -> dict[str, object]:
     verdicts = {WindowState.CERTIFIED: "valid", WindowState.INVALID: "invalid"}
     said = components.records.endorsements(row.stream, row.number, limit=MAX_ENDORSEMENTS_SHOWN)
     sizes = components.store.proof_sizes(row.stream, row.number, row.number)
-    parameters = components.streams.get(row.stream).row.parameters
+    stream, statement = components.streams.get(row.stream), row.statement
     return {
         "stream": to_hex(row.stream),
         "number": row.number,
         "state": str(row.state),
+        "statement": statement,
         "header": row.header.members(),
         "header_signature": to_hex(row.signature),
         "closed_ms": row.closed_ms,
@@ -76,7 +93,7 @@ def window_to_json(components: Components, row: WindowRow) -> dict[str, object]:
         "position": row.position,
         "event": certified,
         "proof_bytes": sizes.get(row.number),
-        "security_bits": _level(row.state, parameters, row.header.count),
+        "security_bits": _level(stream, row.number, row.state, row.header.count, statement),
         "votes": list(components.pipeline.submitter.votes.get(row.stream, row.number)),
         "endorsements": endorsements(said),
     }

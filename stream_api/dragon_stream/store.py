@@ -13,8 +13,12 @@ from sqlalchemy import Connection, Row, text
 
 from dragon.encoding import parse
 from dragon.errors import ChunkDamaged, InvalidEncoding, LogDamaged
+from dragon.protocol.claims.window import Statement
+from dragon.protocol.streams.chunks import decode_chunks
+from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.window import WindowHeader
 from dragon.storage.database import Database
+from dragon_stream.chunk_readings import decode
 from dragon_stream.damage import NO_STREAM, Damage
 
 SCHEMA: Final = "dragon_stream:migrations"
@@ -23,8 +27,10 @@ DIGEST_BYTES: Final = 32  # SHA-256 of a chunk
 _UNCHANGING: Final = ("stream", "number", "header", "signature", "first", "count", "bytes", "at",
                       "chunks", "digests", "closed_ms")  # fmt: skip
 _WINDOWS: Final = (
-    "SELECT w.*, c.crc, c.proof_crc FROM own_windows w "
+    "SELECT w.*, c.crc, c.proof_crc, r.statement, r.readings, r.crc AS readings_crc "
+    "FROM own_windows w "
     "LEFT JOIN own_window_checks c ON c.stream = w.stream AND c.number = w.number "
+    "LEFT JOIN own_window_readings r ON r.stream = w.stream AND r.number = w.number "
 )
 
 
@@ -52,6 +58,26 @@ class StreamRow:
     retention_seconds: int
     created_ms: int
     stopped: str = ""  # why it accepts nothing more; empty while it does
+    readings: str | None = None  # the descriptor's member `readings` in canonical JSON
+
+    @property
+    def hides_sizes(self) -> bool:
+        """Whether only the owner may know how long the stream's data is.
+
+        In a stream with readings the length of a message tells how many digits its number has, and
+        its sign, whatever the proofs hide. So nothing public may count its bytes.
+        """
+        return self.readings is not None
+
+    def decoded_readings(self) -> Readings | None:
+        """The readings of the stream's descriptor. Raises InvalidEncoding, InvalidReadings."""
+        return None if self.readings is None else Readings.from_json(parse(self.readings))
+
+    def checksum(self) -> int:
+        """CRC-32 of everything that never changes; without readings, as earlier releases."""
+        names = (name for name in StreamRow.__slots__ if name not in {"stopped", "readings"})
+        values = [getattr(self, name) for name in names]
+        return checksum(values if self.readings is None else [*values, self.readings])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +97,14 @@ class WindowRow:
     proof: bytes | None
     proofs: int  # number of proofs that were made for it
     position: int | None  # of its certificate in the log
+    statement: Statement | None = None  # what its proof states; None without readings
+    readings: bytes | None = None  # see `dragon_stream.chunk_readings`; None without readings
+
+    def lengths(self) -> list[int]:
+        """The bytes of data in each chunk. Chunk headers do not tell them with readings."""
+        if self.readings is not None:
+            return [each.length for each in decode(self.readings)]
+        return [chunk.length for chunk in decode_chunks(self.chunks)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +175,13 @@ class Store:
     # Streams
 
     def add_stream(self, row: StreamRow) -> None:
-        names = StreamRow.__slots__
+        names = StreamRow.__slots__  # the order of the columns
         columns = ", ".join(f":{name}" for name in names)
         values = {name: getattr(row, name) for name in names}
         check = text("INSERT INTO own_stream_checks VALUES (:stream, :crc)")
-        crc = checksum([getattr(row, name) for name in names[:-1]])
         with self._write(row.stream) as connection:
             connection.execute(text(f"INSERT INTO own_streams VALUES ({columns})"), values)  # noqa: S608
-            connection.execute(check, {"stream": row.stream, "crc": crc})
+            connection.execute(check, {"stream": row.stream, "crc": row.checksum()})
 
     def streams(self) -> list[StreamRow]:
         """All streams, the oldest first. A row with a damaged id has the id NO_STREAM."""
@@ -166,8 +199,7 @@ class Store:
         query = text("SELECT crc FROM own_stream_checks WHERE stream = :stream")
         with self._read(row.stream) as connection:
             crc = connection.execute(query, {"stream": row.stream}).scalar()
-        values = [getattr(row, name) for name in StreamRow.__slots__[:-1]]
-        return crc in (None, checksum(values))
+        return crc in (None, row.checksum())
 
     def stop_stream(self, stream: bytes, why: str) -> None:
         """Record why a stream stopped. Only the first reason is kept."""
@@ -210,10 +242,19 @@ class Store:
         with self._write(row.stream) as connection:
             connection.execute(query, values)
             connection.execute(check, {"stream": row.stream, "number": row.number, **checks})
+            if row.readings is not None:
+                _add_readings(connection, row)
 
     def window(self, stream: bytes, number: int) -> WindowRow | None:
         query = "WHERE w.stream = :stream AND w.number = :number"
         return self._window(query, stream, number=number)
+
+    def needed_window(self, stream: bytes, number: int) -> WindowRow:
+        """A window that must exist. Raises ChunkDamaged: its row is damaged or missing."""
+        found = self.window(stream, number)
+        if found is None:
+            raise self._damaged(stream, f"lacks window {number}", number=str(number))
+        return found
 
     def last_window(self, stream: bytes) -> WindowRow | None:
         return self._window("WHERE w.stream = :stream ORDER BY w.number DESC LIMIT 1", stream)
@@ -275,6 +316,17 @@ class Store:
         if number is not None:
             what = f"has a damaged row of window {number}"
             raise self._damaged(stream, what, number=str(number))
+
+    def statements(self, stream: bytes, first: int, last: int) -> dict[int, str]:
+        """What the proofs of these windows state, by number; empty in streams without readings."""
+        query = text(
+            "SELECT number, statement FROM own_window_readings "
+            "WHERE stream = :stream AND number BETWEEN :first AND :last"
+        )
+        with self._read(stream) as connection:
+            values = {"stream": stream, "first": first, "last": last}
+            rows = connection.execute(query, values).all()
+        return {number: statement for number, statement in rows if statement in list(Statement)}
 
     def certified(self, stream: bytes) -> int:
         """The number of windows up to the last certified one."""
@@ -374,6 +426,33 @@ class Store:
             raise self._damaged(stream, "has a window without a valid state") from None
 
 
+def _add_readings(connection: Connection, row: WindowRow) -> None:
+    values = {
+        "stream": row.stream,
+        "number": row.number,
+        "statement": str(row.statement),
+        "readings": row.readings,
+    }
+    query = "INSERT INTO own_window_readings VALUES (:stream, :number, :statement, :readings, :crc)"
+    connection.execute(text(query), {**values, "crc": checksum([*values.values()])})
+
+
+def _checked_readings(
+    row: Row[Any], header: WindowHeader
+) -> tuple[Statement, bytes] | tuple[None, None]:
+    """Statement and readings of a window. Raises ValueError: they are damaged, or missing."""
+    if (header.claim is None) is not (row.readings is None):
+        raise ValueError("the readings do not belong to the header")
+    if row.readings is None:
+        return None, None
+    values = [row.stream, row.number, row.statement, row.readings]
+    if row.readings_crc != checksum(values):
+        raise ValueError("the readings do not have their checksum")
+    if len(decode(row.readings)) != header.count:
+        raise ValueError("there is not one reading for each chunk")
+    return Statement(row.statement), bytes(row.readings)
+
+
 def _window(row: Row[Any]) -> WindowRow:
     """Raises ValueError, TypeError, InvalidEncoding: the row is damaged."""
     values = [row._mapping[name] for name in _UNCHANGING]
@@ -382,10 +461,11 @@ def _window(row: Row[Any]) -> WindowRow:
     proof = row.proof
     if proof is not None and row.proof_crc not in (None, zlib.crc32(proof)):
         raise ValueError("the proof does not have its checksum")
+    header = WindowHeader.from_json(parse(row.header))
     return WindowRow(
         row.stream,
         row.number,
-        WindowHeader.from_json(parse(row.header)),
+        header,
         row.signature,
         row.bytes,
         row.at,
@@ -396,4 +476,5 @@ def _window(row: Row[Any]) -> WindowRow:
         proof,
         row.proofs,
         row.position,
+        *_checked_readings(row, header),
     )

@@ -11,10 +11,11 @@ from typing import Final
 import structlog
 
 from dragon import errors
-from dragon.encoding import to_hex
+from dragon.encoding import canonical, to_hex
 from dragon.protocol import bls
-from dragon.protocol.streams.chunks import decode_chunks
+from dragon.protocol.streams.readings import Readings
 from dragon.storage.disk import Disk
+from dragon_stream.chunk_readings import CommittedValue
 from dragon_stream.chunker import Chunker
 from dragon_stream.damage import NO_STREAM, Damage, DamageReports
 from dragon_stream.keys import SEED_BYTES, StreamKeys
@@ -40,6 +41,10 @@ class StreamConfig:
     window_ms: int
     mode: str
     retention_seconds: int
+    readings: Readings | None = None
+
+
+_SETTINGS: Final = tuple(name for name in StreamConfig.__slots__ if name != "readings")
 
 
 @dataclass(slots=True)
@@ -54,6 +59,10 @@ class Stream:
     @property
     def id(self) -> bytes:
         return self.row.stream
+
+    @property
+    def readings(self) -> Readings | None:
+        return self.keys.descriptor.readings
 
 
 class Streams:
@@ -158,7 +167,7 @@ class Streams:
 
     def _row(self, config: StreamConfig) -> StreamRow:
         seed = self._entropy(SEED_BYTES)
-        keys = self._keys(seed, config.parameters, config.name)
+        keys = self._keys(seed, config.parameters, config.name, config.readings)
         return StreamRow(
             keys.descriptor.id,
             config.name,
@@ -170,21 +179,29 @@ class Streams:
             config.mode,
             config.retention_seconds,
             self._now_ms(),
+            readings=encoded(config.readings),
         )
 
-    def _keys(self, seed: bytes, parameters: str, name: str) -> StreamKeys:
-        return StreamKeys.derive(self._service, seed, self._network_id, parameters, name)
+    def _keys(
+        self, seed: bytes, parameters: str, name: str, readings: Readings | None
+    ) -> StreamKeys:
+        network_id = self._network_id
+        return StreamKeys.derive(
+            self._service, seed, network_id, parameters, name, readings=readings
+        )
 
     def _load(self, row: StreamRow) -> Stream:
         """Raises KeystoreError: the stream belongs to another key or committee."""
-        keys = self._keys(row.seed, row.parameters, row.name)
+        readings = row.decoded_readings()
+        keys = self._keys(row.seed, row.parameters, row.name, readings)
         if keys.descriptor.id != row.stream:
             message = (
                 f"the stream {row.name} was created with another key or for another committee; "
                 "use the keystore and committee file that belong to this data folder"
             )
             raise errors.KeystoreError(message)
-        segments = self._segments(row, create=False)
+        value_of = readings.committed_value if readings else None
+        segments = self._segments(row, value_of, create=False)
         chunker = Chunker(
             row,
             segments,
@@ -192,6 +209,7 @@ class Streams:
             self._now_ms,
             self._on_full_window,
             on_damage=self._damages.report,
+            value_of=value_of,
         )
         sealer = WindowSealer(keys, chunker)
         self._resume(row, chunker, sealer)
@@ -199,8 +217,11 @@ class Streams:
             chunker.stop(row.stopped)
         return Stream(row, keys, chunker, sealer)
 
-    def _segments(self, row: StreamRow, *, create: bool = True) -> Segments:
-        return Segments(self._folder / row.stream.hex(), self._disk, create=create)
+    def _segments(
+        self, row: StreamRow, value_of: CommittedValue | None = None, *, create: bool = True
+    ) -> Segments:
+        folder = self._folder / row.stream.hex()
+        return Segments(folder, self._disk, create=create, value_of=value_of)
 
     def _resume(self, row: StreamRow, chunker: Chunker, sealer: WindowSealer) -> None:
         """Continue after what is on disk. Damage stops the stream, and no other."""
@@ -212,7 +233,7 @@ class Streams:
             return
         found = chunker.segments.recover(closed_of(last))
         if last:
-            sealer.last, sealer.total = last.header, last.total
+            sealer.resume(last)
             header = last.header
             chunker.resume(header.next_first, last.total, header.last_received_ms, found.stored)
         else:
@@ -232,12 +253,23 @@ def _row_damaged(name: str) -> errors.StreamDamaged:
 
 
 def chunk_lengths(row: WindowRow) -> list[ChunkLength]:
-    """Sequence and length of the chunks of a closed window."""
-    return [(chunk.sequence, chunk.length) for chunk in decode_chunks(row.chunks)]
+    """Sequence and bytes of data of the chunks of a closed window."""
+    return list(enumerate(row.lengths(), start=row.header.first))
+
+
+def encoded(readings: Readings | None) -> str | None:
+    """The form in which the database keeps the readings of a descriptor."""
+    return canonical(readings.to_json()).decode() if readings else None
 
 
 def _check_same(row: StreamRow, config: StreamConfig) -> None:
-    for name in StreamConfig.__slots__:
+    if row.readings != encoded(config.readings):
+        message = (
+            f"the stream {row.name} already exists with other readings; use another name or the "
+            "same readings"
+        )
+        raise errors.AlreadyMade(message, member="readings")
+    for name in _SETTINGS:
         if getattr(row, name) != getattr(config, name):
             message = (
                 f"the stream {row.name} already exists with {name} {getattr(row, name)}, "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +29,21 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 MESSAGE = "the valve at the north gate stands at %d per mille"
 WINDOW_MS = 3000
 QUICK: dict[str, Json] = {"mode": "message", "window_ms": WINDOW_MS, "window_chunks": 63}
+READINGS: dict[str, Json] = {
+    "form": "json",
+    "pointer": "/celsius",
+    "scale": 3,
+    "rounding": "exact",
+    "unit": "°C",
+    "length": 96,
+    "low": "2000",
+    "high": "8000",
+    "fall": "500",
+    "rise": "500",
+    "sum": {"kind": "none"},
+    "carry": True,
+    "most": 63,
+}
 
 
 @dataclass
@@ -155,7 +172,11 @@ def test_a_sources_windows_are_certified_in_every_operators_log(stack: Stack) ->
     wait_until(lambda: certified().get("short-windows", 0) >= 2, "two windows are certified", 60)
     wait_until(lambda: certified()["sensor"] >= 1, "so is one of the compose file's own", 120)
     stack.wait_identical()
-    for each in stack.get("stream-api", "/streams")["streams"]:
+    streams = stack.get("stream-api", "/streams")["streams"]
+    measured = {each["name"] for each in streams if "readings" in each["descriptor"]}
+    assert "sensor" in measured
+    assert not measured & {"ticker", "short-windows"}
+    for each in streams:
         for number in range(each["certified"]):
             path = f"/streams/{each['stream']}/windows/{number}"
             own = stack.get("stream-api", path)["event"]
@@ -164,6 +185,34 @@ def test_a_sources_windows_are_certified_in_every_operators_log(stack: Stack) ->
                 assert verdict["event"] == own
             assert own["verdict"] == "valid"
             assert len(own["signers"]) >= 3
+            assert own.get("statement") == ("readings" if each["name"] in measured else None)
+
+
+def test_a_report_on_a_sensors_readings_is_made_and_verified(stack: Stack) -> None:
+    """In the container of an operator, which has no key of the stream."""
+    command = ["source", "sensor", "--stream", "short-readings", "--rate", "20", "--seed", "3"]
+    stack.compose(
+        "run", "-d", "--no-deps", "source-sensor", *command, "--window-ms", str(WINDOW_MS)
+    )
+
+    def known() -> Json:
+        listed = stack.get("stream-api", "/streams")["streams"]
+        return next((each for each in listed if each["name"] == "short-readings"), None)
+
+    wait_until(lambda: (known() or {}).get("certified", 0) >= 2, "two windows are certified", 60)
+    stream = known()["stream"]
+    url = ("--url", "http://stream-api:5300")
+
+    def written() -> bool:
+        stack.run("operator-1", "rm", "-f", "/tmp/report")
+        command = ("dragon", "stream", "report", stream, "--proofs", "-o", "/tmp/report", *url)
+        return stack.run("operator-1", *command)[0] == 0
+
+    wait_until(written, "a checkpoint covers the windows", 90)
+    verify = ("dragon", "verify", "stream-report", "/tmp/report", "--stream", stream)
+    code, said = stack.run("operator-1", *verify, "--require-claim", "--json")
+    assert code == 0, said
+    assert json.loads(said)["windows_without_claim"] == []
 
 
 def test_nothing_that_was_acknowledged_is_lost_whoever_is_killed(sent: Sent) -> None:
@@ -240,6 +289,40 @@ def test_no_node_and_no_ledger_keeps_data_digests_or_salts(
         assert not found(kept, [*data, MESSAGE.encode()[:30]]), name
         assert not found(kept, digests), name
         assert not found(kept, salts), name
+        assert found(kept, commitments) == (name != "sequencer"), name
+
+
+def test_no_node_and_no_ledger_keeps_readings_or_their_salts(stack: Stack, tmp_path: Path) -> None:
+    """A stream with readings that this host sends. Half of each message is random."""
+    public = stack.streams()
+    made = public.make({"name": "cold-chain", **QUICK, "window_chunks": 62, "readings": READINGS})
+    client = StreamClient(public.url, public.http, str(made["token"]), public.ca)
+    stream = str(made["stream"])
+    celsius = [b"%d.%03d" % divmod(4000 + 7 * number, 1000) for number in range(100)]
+    data = [
+        b'{"celsius":%s,"nonce":"%s"}' % (each, secrets.token_hex(16).encode()) for each in celsius
+    ]
+    StreamUpload(client, stream, data).run()
+    path = f"/streams/{stream}"
+    wait_until(lambda: client.get(path)["certified"] == 2, "two windows are certified", 60)
+
+    receipts = [
+        Receipt.decode(canonical(client.get(f"{path}/chunks/{sequence}/receipt", disclose=1)))
+        for sequence in range(len(data))
+    ]
+    openings = [receipt.opening or b"" for receipt in receipts]
+    digests = [hashlib.sha256(each).digest() for each in data]
+    assert [opening[:32] for opening in openings] == digests
+    commitments = [receipt.chunk.commitment for receipt in receipts]
+    assert {receipt.chunk.length for receipt in receipts} == {READINGS["length"]}
+    kept = files_of(stack, "stream-api", tmp_path)
+    assert found(kept, data)  # so that it would be found
+    for name in (*OPERATORS, "aggregator", "sequencer"):
+        kept = files_of(stack, name, tmp_path)
+        parts = [opening[32:52] for opening in openings]
+        parts += [opening[32:] for opening in openings]
+        assert not found(kept, [*data, *(each[:16] for each in data)]), name
+        assert not found(kept, [*digests, *parts]), name
         assert found(kept, commitments) == (name != "sequencer"), name
 
 

@@ -33,6 +33,7 @@ from dragon_cli.render.text import print_json, printable
 from dragon_cli.render.upload_bars import UploadBars
 from dragon_cli.stream_check import check
 from dragon_cli.stream_create import create
+from dragon_cli.stream_report import report
 from dragon_cli.stream_settings import readings_for
 from dragon_cli.upload_result import Done, Upload
 
@@ -51,6 +52,7 @@ def stream() -> None:
 
 stream.add_command(check)
 stream.add_command(create)
+stream.add_command(report)
 
 
 @stream.command(short_help="Upload a file and wait until it is certified.")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -48,6 +49,7 @@ RETRY_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 # Statuses of answers to a handshake that did not arrive as one.
 UPGRADE_LOST_STATUSES: Final = frozenset({200, 204, 405, 426})
 NO_HANDSHAKE: Final = "no WebSocket handshake arrived"  # also the service says so
+CHUNK_DAMAGED: Final = "chunk_damaged"  # title of the problem that data is damaged on the disk
 REFUSALS: Final[Mapping[int, type[Unauthorized] | type[NotFound]]] = {
     401: Unauthorized,
     404: NotFound,
@@ -80,6 +82,25 @@ class StreamClient:
         """Fetch the JSON object at `path`. Raises PeerError, Unauthorized, NotFound."""
         return self._ask("GET", path, params=params)
 
+    def data(self, stream: str, sequence: int) -> bytes | None:
+        """Return the data of a chunk; None if the service does not have it any more.
+
+        Args: `stream`, the stream's id, 0x…; the client needs the token of the stream.
+
+        Raises PeerError, Unauthorized.
+        """
+
+        def attempt() -> bytes | None:
+            response = self._send("GET", f"/streams/{stream}/chunks/{sequence}/data")
+            is_gone = response.status == HTTPStatus.NOT_FOUND
+            if is_gone or response.problem().get("title") == CHUNK_DAMAGED:
+                return None
+            if not 200 <= response.status < 300:
+                raise _refusal(response)
+            return response.body
+
+        return self.retries.call(attempt) if self.retries else attempt()
+
     def _ask(
         self,
         method: str,
@@ -95,8 +116,23 @@ class StreamClient:
     def _ask_once(
         self, method: str, path: str, body: bytes, params: Mapping[str, str | int] | None
     ) -> dict[str, Json]:
+        response = self._send(method, path, body, params)
+        if not 200 <= response.status < 300:
+            raise _refusal(response)
+        found = response.json()
+        if not isinstance(found, dict):
+            raise BadAnswer("the answer is not a JSON object")
+        return found
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        params: Mapping[str, str | int] | None = None,
+    ) -> HttpResponse:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        response = self.http.send(
+        return self.http.send(
             method,
             self.url + path,
             deadline=DEADLINE_SECONDS,
@@ -105,12 +141,6 @@ class StreamClient:
             params=params,
             max_bytes=MAX_RESPONSE_BYTES,
         )
-        if not 200 <= response.status < 300:
-            raise _refusal(response)
-        found = response.json()
-        if not isinstance(found, dict):
-            raise BadAnswer("the answer is not a JSON object")
-        return found
 
     @contextmanager
     def ingest(self, stream: str) -> Iterator[Sender]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from dragon.encoding import MAX_INTEGER
+from dragon.encoding import DECIMAL_PATTERN, MAX_INTEGER
 from dragon.protocol.beats import Beat as BeatShape
 from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
@@ -29,8 +29,11 @@ from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
 from dragon.protocol.messages import Suspicion as SuspicionShape
 from dragon.protocol.period import PeriodLeaf as PeriodLeafShape
 from dragon.protocol.shape import Codec, Shape, codecs_of
+from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 from dragon.protocol.streams.chunks import ChunkHeader as ChunkHeaderShape
+from dragon.protocol.streams.reading_rule import MAX_SCALE
 from dragon.protocol.streams.window import WindowHeader as WindowHeaderShape
+from dragon.stark.reading_bounds import MAX_READINGS
 
 
 class Described(BaseModel):
@@ -70,6 +73,7 @@ ChainId = Annotated[str, Field(pattern="^0x[0-9a-f]{32}$")]
 Nonce = Annotated[str, Field(pattern="^0x([0-9a-f]{2}){16,32}$")]
 PublicKey = Annotated[str, Field(pattern="^0x[0-9a-f]{96}$")]
 Signature = Annotated[str, Field(pattern="^0x[0-9a-f]{192}$")]
+Decimal = Annotated[str, Field(pattern=DECIMAL_PATTERN)]
 Time = Annotated[int, Field(ge=0, le=MAX_INTEGER)]  # Unix seconds
 Seconds = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 UpOrDown = Literal["up", "down"]
@@ -394,6 +398,33 @@ class RefusedEvents(Schema):
 # Streams
 
 
+class ReadingSum(Schema):
+    """What is claimed about the sum of each window; the kind tells which members follow."""
+
+    kind: Literal["none", "total", "mean", "stated"]
+    low: Decimal | None = None  # of total and mean
+    high: Decimal | None = None
+    width: Decimal | None = None  # of stated
+
+
+class Readings(Schema):
+    """The rule that takes a reading from a message, and the bounds of readings."""
+
+    form: Literal["plain", "json"]
+    pointer: str | None = None  # of the form json
+    scale: Annotated[int, Field(ge=0, le=MAX_SCALE)]
+    rounding: Literal["exact", "half-even"]
+    unit: str
+    length: Annotated[int, Field(ge=1, le=MAX_CHUNK_BYTES)]  # bytes that every chunk states
+    low: Decimal
+    high: Decimal
+    fall: Decimal
+    rise: Decimal
+    sum: ReadingSum
+    carry: bool
+    most: Annotated[int, Field(ge=1, le=MAX_READINGS)]
+
+
 class Descriptor(Schema):
     network: Hash
     identity: Hash
@@ -401,6 +432,7 @@ class Descriptor(Schema):
     proof_of_possession: Signature
     parameters: Literal["standard", "strong"]
     name: Id
+    readings: Readings | None = None  # absent in a stream without readings
 
 
 class WindowHeader(_model(WindowHeaderShape)):  # type: ignore[misc]

@@ -145,6 +145,19 @@ def _check_lengths(*hashes: bytes) -> None:
         raise InvalidProof(f"every hash of a proof must have {HASH_BYTES} bytes")
 
 
+def path_length(index: int, size: int) -> int:
+    """Return the number of hashes in the proof that leaf `index` is in a tree of `size` leaves.
+
+    Raises NotFound: `index` is not below `size`.
+    """
+    if not 0 <= index < size:
+        raise NotFound(f"leaf {index} is not in a tree of {size} leaves", index=index, size=size)
+    # Up to the level where the paths of this leaf and of the last one meet, every level has a
+    # sibling; above, only those at which this leaf is in the right half.
+    below = (index ^ (size - 1)).bit_length()
+    return below + (index >> below).bit_count()
+
+
 def verify_inclusion(
     hashed: bytes, index: int, size: int, path: Sequence[bytes], root: bytes
 ) -> None:

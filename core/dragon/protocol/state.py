@@ -113,6 +113,12 @@ class State:
             return self.handovers[at]
         return self.mark if self.mark and self.mark.size > position else None
 
+    def first_checkpoint(self, since: int) -> Mark | None:
+        """Return the first checkpoint with a timestamp of at least `since` (Unix seconds)."""
+        at = bisect_left(self.marks, since, key=lambda each: each.timestamp)
+        following = (self.marks[index] for index in range(at, len(self.marks)))
+        return next((each for each in following if each.is_checkpoint), None)
+
     def settling(self, end: int) -> Mark | None:
         """Return the mark that settles the time before `end` (Unix seconds), if there is one.
 

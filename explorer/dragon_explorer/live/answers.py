@@ -266,7 +266,7 @@ class Stream(Answer):
     stream: Hash
     name: Id
     chunks: Count
-    bytes: Count
+    bytes: Count | None  # null in a stream with readings: only its owner may know
     windows: Count  # closed
     certified: Count
     stopped: Text | None

@@ -11,7 +11,7 @@ from dragon.errors import NotFound
 from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import IdPageQuery, PositionPageQuery, page
-from dragon.node.parameters import Query, boolean, identifier, integer
+from dragon.node.parameters import NoParameters, Query, boolean, identifier, integer
 from dragon_operator.components import Components
 
 MAX_PAGE_BYTES: Final = 256 * 1024  # entries of one page; a page holds at least one entry
@@ -23,6 +23,10 @@ class LogsQuery(IdPageQuery):
 
 class EventPath(schemas.Schema):
     position: Annotated[int, integer()]
+
+
+class CheckpointPath(schemas.Schema):
+    since: Annotated[int, integer()]
 
 
 class EventQuery(Query):
@@ -63,6 +67,28 @@ def routes(components: Components) -> Routes:
         _check_size(query.size, log.head().size)
         shown = log.proven(path.position, query.size).to_json()
         return jsonify({**shown, "anchor": None} if query.anchored else shown)
+
+    @routes.get(
+        "/checkpoints/<since>",
+        responses=responses(
+            schemas.ProvenEntry,
+            errors.UnknownMember,
+            errors.NotAnInteger,
+            errors.IntegerOutOfRange,
+            NotFound,
+        ),
+    )
+    def checkpoint(path: CheckpointPath, query: NoParameters) -> Response:
+        """The first checkpoint of a round from a time on (Unix seconds), and a mark that covers it.
+
+        It draws the chunks of spot checks. About a minute passes until the log has it, and another
+        one until a later mark covers it.
+        """
+        mark = log.state.first_checkpoint(path.since)
+        anchored = log.anchored(mark.position) if mark else None
+        if anchored is None:
+            raise NotFound("the log has no checkpoint from that time on that a later mark covers")
+        return jsonify(anchored.to_json())
 
     return routes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from flask import Response, jsonify, request
@@ -21,12 +22,13 @@ from dragon.node.openapi import (
 from dragon.node.parameters import NoParameters, Query, integer
 from dragon.protocol.claims.window import WINDOW_SETS
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
+from dragon.protocol.streams.readings import Readings
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon_stream import schemas
 from dragon_stream.chunker import BYTES_MODE, MESSAGE_MODE
 from dragon_stream.components import Components
 from dragon_stream.ingest_session import Upload
-from dragon_stream.routes.paths import StreamPath, check_owner
+from dragon_stream.routes.paths import StreamPath, check_owner, has_stream_token
 from dragon_stream.schemas import (
     MAX_RETENTION_SECONDS,
     MAX_WINDOW_MS,
@@ -36,6 +38,7 @@ from dragon_stream.schemas import (
 from dragon_stream.serializers import stream_to_json
 from dragon_stream.streams import Stream, StreamConfig
 
+DEFAULT_WINDOW_CHUNKS: Final = 63  # with the identity, a proof of 64 blocks
 MAX_UPLOAD_BYTES: Final = 1 << 20  # body of an upload; larger data goes through the WebSocket
 
 
@@ -53,9 +56,14 @@ def routes(components: Components) -> Routes:
 def _add_reading(api: Routes, components: Components) -> None:
     @api.get("/streams", responses=responses(schemas.Streams, errors.UnknownMember))
     def list_streams(query: NoParameters) -> Response:
-        """List the streams of this service."""
+        """List the streams of this service.
+
+        Without the service's token, `bytes` of streams with readings is null.
+        """
+        owner = auth.is_same(components.token)(auth.token_of_request())
         streams = components.streams.all()
-        return jsonify(streams=[stream_to_json(components, stream) for stream in streams])
+        listed = [stream_to_json(components, stream, for_owner=owner) for stream in streams]
+        return jsonify(streams=listed)
 
     @api.get(
         "/streams/<stream>",
@@ -64,8 +72,12 @@ def _add_reading(api: Routes, components: Components) -> None:
         ),
     )
     def get_stream(path: StreamPath, query: NoParameters) -> Response:
-        """Get a stream: its settings, descriptor and progress."""
-        return jsonify(stream_to_json(components, components.streams.get(path.stream)))
+        """Get a stream: its settings, descriptor and progress.
+
+        Without the stream's token, `bytes` of a stream with readings is null.
+        """
+        stream = components.streams.get(path.stream)
+        return jsonify(stream_to_json(components, stream, for_owner=has_stream_token(stream)))
 
 
 def _add_writing(api: Routes, components: Components) -> None:
@@ -80,6 +92,7 @@ def _add_writing(api: Routes, components: Components) -> None:
                 *BODY_ERRORS,
                 errors.Unauthorized,
                 errors.AlreadyMade,
+                errors.InvalidReadings,
                 errors.Busy,
                 status=201,
             ),
@@ -95,7 +108,8 @@ def _add_writing(api: Routes, components: Components) -> None:
         config = _read_config(Members(web.body(), "the stream"))
         stream, new = components.streams.create(config)
         secrets = {"token": stream.keys.token, "warnings": warnings(config)}
-        return jsonify(stream_to_json(components, stream) | secrets), 201 if new else 200
+        shown = stream_to_json(components, stream, for_owner=True)
+        return jsonify(shown | secrets), 201 if new else 200
 
     @api.post(
         "/streams/<stream>/data",
@@ -107,6 +121,7 @@ def _add_writing(api: Routes, components: Components) -> None:
                 *PAGING_ERRORS,
                 errors.InvalidHex,
                 errors.TooLarge,
+                errors.MessageTooLong,
                 errors.Unauthorized,
                 errors.NotFound,
                 errors.WrongOffset,
@@ -166,27 +181,57 @@ def _read_config(members: Members) -> StreamConfig:
     def word(name: str, words: list[str]) -> str:
         return members.word(name, words) if name in members else words[0]
 
+    readings = Readings.from_json(members.take("readings")) if "readings" in members else None
+    limits = _limits(readings)
     config = StreamConfig(
         members.id("name"),
         word("parameters", list(WINDOW_SETS)),
-        number("chunk_bytes", MAX_CHUNK_BYTES, 1, MAX_CHUNK_BYTES),
-        number("window_chunks", 63, 1, MAX_CHUNKS),
+        number(
+            "chunk_bytes", limits.chunk_bytes[-1], limits.chunk_bytes[0], limits.chunk_bytes[-1]
+        ),
+        number("window_chunks", limits.default_chunks, 1, limits.most_chunks),
         number("window_ms", 5000, MIN_WINDOW_MS, MAX_WINDOW_MS),
-        word("mode", [BYTES_MODE, MESSAGE_MODE]),
+        word("mode", limits.modes),
         number("retention_seconds", 86_400, MIN_RETENTION_SECONDS, MAX_RETENTION_SECONDS),
+        readings,
     )
     members.end()
     return config
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The settings that a stream may have."""
+
+    modes: list[str]  # the first one is the default
+    chunk_bytes: range  # the last one is the default
+    default_chunks: int  # of a window
+    most_chunks: int  # of a window
+
+
+def _limits(readings: Readings | None) -> _Limits:
+    """With readings, one message is one chunk and one reading, and all chunks state one length.
+
+    A window of 62 readings after the one that it carries needs a proof of 64 blocks, and one of 63
+    would need 128.
+    """
+    if readings is None:
+        whole = range(1, MAX_CHUNK_BYTES + 1)
+        return _Limits([BYTES_MODE, MESSAGE_MODE], whole, DEFAULT_WINDOW_CHUNKS, MAX_CHUNKS)
+    most = readings.most_chunks(readings.carry)
+    default = min(DEFAULT_WINDOW_CHUNKS - readings.carry, most)
+    return _Limits([MESSAGE_MODE], range(readings.length, readings.length + 1), default, most)
+
+
 def warnings(config: StreamConfig) -> list[str]:
     """Warn of settings that cost more than necessary."""
-    chunks = config.window_chunks
+    carried = config.readings is not None and config.readings.carry
+    chunks = config.window_chunks + carried  # all but the first window carry one
     blocks = 1 << chunks.bit_length()
     if chunks + 1 == blocks:
         return []
     message = (
-        f"a window of {chunks} chunks costs as much as one of {blocks - 1}: "
-        f"{blocks - 1 - chunks} of its {blocks} blocks are padding"
+        f"a window of {config.window_chunks} chunks costs as much as one of {blocks - 1 - carried}:"
+        f" {blocks - 1 - chunks} of its {blocks} blocks are padding"
     )
     return [message]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Response, jsonify
 
 from dragon import errors
@@ -12,6 +14,8 @@ from dragon_stream import schemas
 from dragon_stream.components import Components
 from dragon_stream.routes.paths import StreamPath, WindowPath
 from dragon_stream.serializers import summary_to_json, window_to_json
+from dragon_stream.store import WindowSummary
+from dragon_stream.streams import Stream
 
 
 def routes(components: Components) -> Routes:
@@ -28,13 +32,7 @@ def routes(components: Components) -> Routes:
         stream = components.streams.get(path.stream)
         found = components.store.summaries(stream.id, query.after, query.limit + 1)
         listed, following = page(found, query.limit, lambda window: window.number)
-        sizes: dict[int, int] = {}
-        if listed:
-            first, last = listed[0].number, listed[-1].number
-            sizes = components.store.proof_sizes(stream.id, first, last)
-        parameters = stream.row.parameters
-        windows = [summary_to_json(each, parameters, sizes.get(each.number)) for each in listed]
-        return jsonify(windows=windows, next=following)
+        return jsonify(windows=_summaries(components, stream, listed), next=following)
 
     @api.get(
         "/streams/<stream>/windows/<number>",
@@ -55,3 +53,17 @@ def routes(components: Components) -> Routes:
         return jsonify(window_to_json(components, row))
 
     return api
+
+
+def _summaries(
+    components: Components, stream: Stream, listed: Sequence[WindowSummary]
+) -> list[dict[str, object]]:
+    if not listed:
+        return []
+    first, last = listed[0].number, listed[-1].number
+    sizes = components.store.proof_sizes(stream.id, first, last)
+    statements = components.store.statements(stream.id, first, last)
+    return [
+        summary_to_json(stream, each, sizes.get(each.number), statements.get(each.number))
+        for each in listed
+    ]

@@ -64,6 +64,7 @@ def test_commands_and_options_are_completed() -> None:
         "period",
         "receipt",
         "report",
+        "stream-report",
     ]
     assert "--format" in completions("dragon report --f", 2)
     assert completions("dragon report --format h", 3) == ["html"]

@@ -6,19 +6,21 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dragon import errors
+from dragon.stark.commitment import NO_READING
 from dragon_stream.chunker import BYTES_MODE, MESSAGE_MODE, Chunker
 from dragon_stream.damage import Damage
 from dragon_stream.records import Chunk
 from dragon_stream.segments import Segments
 from dragon_stream.store import StreamRow
 from dragon_stream.writer import Destination, Writer
+from local_streams import cold_chain
 
 Make = Callable[..., "Case"]
 
@@ -335,3 +337,57 @@ def test_after_a_restart_it_continues_after_the_recovered_chunks(make: Make) -> 
     assert (again.chunker.sequence, again.chunker.total) == (9, 90)
     again.clock[0] = 6000
     assert len(again.chunker.due_chunks(6000)) == 2
+
+
+# -- streams with readings -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def reading(tmp_path: Path) -> Case:
+    """A stream with readings of at most 10 bytes, in windows of three."""
+    rules = cold_chain(length=10)
+    row = StreamRow(*(bytes(32), "s", bytes(32), "standard", 10, 3, 1000, MESSAGE_MODE, 60, 0))
+    row = replace(row, readings="{}")
+    clock, full_windows, writer = [5000], list[Chunker](), RecordingWriter()
+    segments = Segments(tmp_path / "read", value_of=rules.committed_value)
+    chunker = Chunker(
+        *(row, segments, writer, lambda: clock[0], full_windows.append),
+        value_of=rules.committed_value,
+    )
+    source = Source()
+    chunker.attach(source)
+    return Case(chunker, writer, source, clock, full_windows, segments)
+
+
+def test_each_message_is_read_when_it_arrives(reading: Case) -> None:
+    reading.feed(b"4.00", b"no number", b"", b"-0.5      ")
+    reading.writer.step()
+
+    values = [400, NO_READING, NO_READING, -50]
+    assert [chunk.value for chunk in reading.chunker.unclosed()] == values
+    assert [chunk.length for chunk in reading.chunker.unclosed()] == [4, 9, 0, 10]
+
+
+def test_after_a_start_the_messages_are_read_again(reading: Case) -> None:
+    reading.feed(b"4.00", b"no number")
+    reading.writer.step()
+    found = reading.chunker.segments.recover()
+
+    assert found.stored == reading.chunker.unclosed()
+
+
+def test_a_longer_message_has_an_error_of_its_own(reading: Case) -> None:
+    reading.feed(b"4.00      ")
+
+    with pytest.raises(errors.MessageTooLong) as refused:
+        reading.feed(b"4.00       ")
+
+    assert refused.value.facts == {"most": 10}
+    assert reading.cut() == [b"4.00      "]
+
+
+def test_why_a_stream_with_readings_stopped_tells_no_place_in_its_data(reading: Case) -> None:
+    reading.chunker.on_damaged(Damage("0000000000000000.chunks", 1234, 7, "ends at byte 1290"))
+
+    assert "12" not in reading.chunker.last_error
+    assert "`dragon stream check`" in reading.chunker.last_error

@@ -18,73 +18,13 @@ from typing import Final
 
 import pytest
 
-from committees import secret
 from dragon import errors
-from dragon.storage.database import Database
 from dragon_stream import segments
-from dragon_stream.chunker import Chunker
-from dragon_stream.damage import DamageReports
-from dragon_stream.events import Events
-from dragon_stream.ingest_session import Upload
-from dragon_stream.receipts import Receipts
 from dragon_stream.scrub import check_folder
-from dragon_stream.store import SCHEMA, Store
-from dragon_stream.streams import Stream, StreamConfig, Streams
-from dragon_stream.writer import Writer
+from dragon_stream.streams import Stream, StreamConfig
+from local_streams import LocalStreams, cold_chain, with_readings
 
 CASES: Final = 20  # of each seed
-COMMITTEE: Final = bytes(32)
-KEY: Final = secret("the stream service")
-
-
-def ignore(_: Chunker) -> None:
-    """Windows are closed by the test."""
-
-
-class Service:
-    """Streams on a folder, without prover, ledger and threads."""
-
-    def __init__(self, folder: Path, draw: random.Random) -> None:
-        self._now_ms = 1_000_000
-        self._database = Database(folder / "windows.db", SCHEMA)
-        self.writer, self.damages = Writer(), DamageReports(Events())
-        self.store = Store(self._database, self.damages.report)
-        try:
-            self.streams = Streams(
-                *(self.store, folder, KEY, COMMITTEE, self.writer),
-                damages=self.damages,
-                disk=self._database.disk,
-                entropy=draw.randbytes,
-                now_ms=self._clock,
-                on_full_window=ignore,
-            )
-        except errors.DragonError:
-            self._database.close()
-            raise
-        self.receipts = Receipts(self.store, None, None, self.damages)  # type: ignore[arg-type]
-
-    def _clock(self) -> int:
-        self._now_ms += 7
-        return self._now_ms
-
-    def upload(self, stream: Stream, *messages: bytes) -> None:
-        source, chunker = Upload(), stream.chunker
-        chunker.attach(source)
-        for message in messages:
-            chunker.feed(source, message, finished=True)
-        self.writer.step()
-        chunker.wait_for(chunker.flush(source))
-        chunker.detach(source)
-
-    def close_windows(self, stream: Stream) -> None:
-        while due := stream.chunker.due_chunks(0):
-            row = stream.sealer.close(self.store, due, self._clock())
-            self.store.prove(stream.id, row.number, b"a proof")
-            self.store.certify(stream.id, row.number, row.number)
-
-    def close(self) -> None:
-        self.streams.close()
-        self._database.close()
 
 
 @dataclass
@@ -98,9 +38,10 @@ class Scenario:
     @classmethod
     def make(cls, folder: Path, draw: random.Random) -> Scenario:
         made = cls(folder / "whole", folder / "earlier")
-        service = Service(made.folder, draw)
-        for name in ("one", "other"):
-            config = StreamConfig(name, "standard", 300, draw.choice([2, 4]), 1000, "message", 60)
+        service = LocalStreams(made.folder, draw)
+        plain = StreamConfig("one", "standard", 300, draw.choice([2, 4]), 1000, "message", 60)
+        read = with_readings(cold_chain(length=300), draw.choice([2, 4]), "other")
+        for config in (plain, read):
             made.acknowledged[service.streams.create(config)[0].id] = []
         turns = draw.randrange(4, 9)
         for turn in range(turns):
@@ -118,7 +59,7 @@ class Scenario:
     @staticmethod
     def message(draw: random.Random) -> bytes:
         size = draw.choice([0, 1, 20, 150, 300])
-        return draw.choice([draw.randbytes, bytes])(size)
+        return draw.choice([draw.randbytes, bytes, b"4.00".ljust])(size)
 
 
 # Damage: what a disk, a file system or a person does to a file
@@ -225,7 +166,7 @@ def check(folder: Path, scenario: Scenario, *, is_whole: bool) -> None:
     """
     before = contents(folder)
     try:
-        service = Service(folder, random.Random(1))
+        service = LocalStreams(folder, random.Random(1))
     except errors.DragonError:
         assert not is_whole
         assert contents(folder) == before
@@ -244,7 +185,9 @@ def check(folder: Path, scenario: Scenario, *, is_whole: bool) -> None:
     assert all(now[path] == raw for path, raw in before.items() if str(path.parent) in stopped)
 
 
-def check_stream(service: Service, stream: Stream, data: list[bytes], *, is_whole: bool) -> None:
+def check_stream(
+    service: LocalStreams, stream: Stream, data: list[bytes], *, is_whole: bool
+) -> None:
     lost, refusals = [], []
     for sequence, expected in enumerate(data):
         try:

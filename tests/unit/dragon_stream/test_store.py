@@ -14,8 +14,13 @@ import sqlalchemy
 import sqlalchemy.exc
 
 from committees import make_members
+from dragon.errors import ChunkDamaged
+from dragon.protocol.claims.window import Statement
 from dragon.protocol.streams.chunks import digest, encode_chunks
+from dragon.protocol.streams.closing import HeaderClaim
+from dragon.stark.commitment import NO_READING
 from dragon.storage.database import Database
+from dragon_stream.chunk_readings import ChunkReading, encode
 from dragon_stream.store import SCHEMA, Store, StreamRow, WindowRow, WindowState
 from streams import Window, make_owner
 
@@ -158,6 +163,7 @@ def test_no_query_reads_rows_that_it_does_not_return(store: Store, file: Path) -
         store.certified(STREAM)
         store.check_states(STREAM)
         store.forget_proofs(STREAM, 1000)
+        store.statements(STREAM, 0, 3)
     finally:
         sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
 
@@ -165,7 +171,7 @@ def test_no_query_reads_rows_that_it_does_not_return(store: Store, file: Path) -
         steps = [
             [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
             for statement, values in queries
-            if "own_windows" in statement
+            if "own_window" in statement
         ]
     connection.close()
     ends = r".* USING (COVERING )?INDEX (\w+) \(.*\)"
@@ -175,6 +181,7 @@ def test_no_query_reads_rows_that_it_does_not_return(store: Store, file: Path) -
             "sqlite_autoindex_own_windows_1",  # one row
             "own_windows_by_chunk",
             "sqlite_autoindex_own_window_checks_1",
+            "sqlite_autoindex_own_window_readings_1",
         ],
         ["own_windows_summaries"],
         ["own_windows_by_state"],
@@ -184,6 +191,7 @@ def test_no_query_reads_rows_that_it_does_not_return(store: Store, file: Path) -
         ["own_windows_summaries"],
         ["own_windows_with_proof"],
         ["own_windows_summaries"],
+        ["sqlite_autoindex_own_window_readings_1"],
     ]
     assert not [step for each in steps for step in each if step.startswith("SCAN ")]
 
@@ -268,9 +276,14 @@ def test_the_sizes_of_proofs_of_an_earlier_release_are_known(file: Path) -> None
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("DELETE FROM own_window_checks WHERE number = 1")  # the first releases
         connection.execute("ALTER TABLE own_window_checks DROP COLUMN proof_bytes")
+        connection.execute("ALTER TABLE own_streams DROP COLUMN readings")
+        connection.execute("DROP TABLE own_window_readings")
         connection.execute("UPDATE schema_stream SET version_num = 'stream_0003'")
 
     with opened(file) as store:
+        assert store.streams() == [ROW]
+        assert store.is_whole(ROW)
+        assert store.window(STREAM, 3) == ROWS[3]
         store.certify(STREAM, 0, 0)
         store.forget_proofs(STREAM, 10_000)
         assert store.proof_sizes(STREAM, 0, 3) == {0: 5, 1: 5, 2: 5}
@@ -290,3 +303,92 @@ def test_a_stream_without_windows_has_none(store: Store) -> None:
     assert (store.count_unfinished(unknown), store.certified(unknown)) == (0, 0)
     assert store.summaries(unknown, -1, 10) == []
     assert store.forget_proofs(unknown, 10_000) == 0
+
+
+# -- streams with readings -----------------------------------------------------------------------
+
+WITH_READINGS = replace(ROW, stream=b"r" * 32, name="truck", readings='{"form":"plain"}')
+
+
+def with_readings(number: int) -> WindowRow:
+    """Two chunks, with the claim of every other window."""
+    claim = HeaderClaim.READINGS if number % 2 else HeaderClaim.NONE
+    row = ROWS[number]
+    return replace(
+        row,
+        stream=WITH_READINGS.stream,
+        header=replace(row.header, claim=claim),
+        statement=Statement.READINGS if number % 2 else Statement.BLOCKS,
+        readings=encode([ChunkReading(400 + number, 1), ChunkReading(NO_READING, 9)]),
+    )
+
+
+@pytest.fixture
+def read(store: Store) -> Store:
+    """A stream with readings, beside the one without."""
+    store.add_stream(WITH_READINGS)
+    for number in range(3):
+        store.close_window(with_readings(number))
+    return store
+
+
+def change(file: Path, query: str) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(query)
+
+
+def test_readings_are_there_after_a_restart(read: Store, file: Path) -> None:
+    with opened(file) as again:
+        assert again.streams() == [ROW, WITH_READINGS]
+        assert all(map(again.is_whole, again.streams()))
+        found = [again.window(WITH_READINGS.stream, number) for number in range(3)]
+    assert found == [with_readings(number) for number in range(3)]
+
+
+def test_the_lengths_of_data_are_kept_with_the_readings(read: Store) -> None:
+    assert with_readings(0).lengths() == [1, 9]
+    assert ROWS[0].lengths() == [len(b"0"), len(b"more of 0")]
+
+
+def test_statements_are_listed_for_streams_with_readings_only(read: Store) -> None:
+    expected = {0: "blocks", 1: "readings", 2: "blocks"}
+
+    assert read.statements(WITH_READINGS.stream, 0, 9) == expected
+    assert read.statements(WITH_READINGS.stream, 1, 1) == {1: "readings"}
+    assert read.statements(STREAM, 0, 9) == {}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "UPDATE own_window_readings SET readings = zeroblob(24)",
+        "UPDATE own_window_readings SET statement = 'readings' WHERE statement = 'blocks'",
+        "UPDATE own_window_readings SET crc = crc + 1",
+        "DELETE FROM own_window_readings",
+    ],
+)
+def test_damaged_readings_are_found(read: Store, file: Path, query: str) -> None:
+    change(file, query)
+
+    with pytest.raises(ChunkDamaged, match="damaged row of window 0"):
+        read.window(WITH_READINGS.stream, 0)
+    assert read.window(STREAM, 0) == ROWS[0]
+
+
+@pytest.mark.parametrize("value", ["NULL", "'{}'"])
+def test_other_readings_of_a_stream_are_damage(read: Store, file: Path, value: str) -> None:
+    change(file, f"UPDATE own_streams SET readings = {value} WHERE name = 'truck'")
+
+    assert [read.is_whole(row) for row in read.streams()] == [True, False]
+
+
+def test_readings_of_a_stream_without_them_are_damage(read: Store, file: Path) -> None:
+    change(file, "UPDATE own_streams SET readings = '{}' WHERE name = 'sensor-1'")
+
+    assert [read.is_whole(row) for row in read.streams()] == [False, True]
+
+
+def test_a_window_that_must_exist_is_damage_if_it_does_not(read: Store) -> None:
+    assert read.needed_window(STREAM, 3) == ROWS[3]
+    with pytest.raises(ChunkDamaged, match="lacks window 4"):
+        read.needed_window(STREAM, 4)

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from dragon.encoding import to_hex
 from dragon.log.index_tables import Applied
-from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.streams.votes import StatedVote, Vote, pending_votes
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.security import window_level_bits
@@ -45,6 +45,7 @@ class WindowRow:
     stage: Stage
     is_certified: bool  # whether the stage is what the log says
     reason: str  # why it is invalid
+    statement: str | None  # what the proof of a valid window shows: `readings` or `blocks`
     note: str  # what it waits for. Uncertified
     timestamp: int | None  # Unix seconds, of its event
     position: int | None  # of its event in the log
@@ -151,6 +152,9 @@ def _row(sources: Sources, number: int, known: _Known) -> WindowRow:
         stage=stage,
         is_certified=claim is not None,
         reason=str(claim.reason) if claim and stage == "invalid" else "",
+        statement=str(claim.statement)
+        if claim and claim.statement and stage == "certified"
+        else None,
         note=NOTES.get(submitted.state, "") if is_pending and submitted else "",
         timestamp=claim.timestamp if claim else None,
         position=verdict.position if verdict else None,
@@ -199,7 +203,9 @@ def _figures(known: _Known, claim: WindowClaim | None) -> tuple[int | None, int 
         proof_bytes = each.proof_bytes if proof_bytes is None else proof_bytes
         security_bits = each.security_bits if security_bits is None else security_bits
     if claim is not None:  # the log certifies the parameter set, and that the proof is valid
-        most = MAX_CHUNKS if chunks is None else chunks
+        # A proof about readings may begin with a chunk of the previous window.
+        carried = claim.statement is Statement.READINGS
+        most = MAX_CHUNKS if chunks is None else min(MAX_CHUNKS, chunks + carried)
         is_valid = str(claim.verdict) == "valid"
         security_bits = window_level_bits(claim.parameters, most) if is_valid else None
     return chunks, proof_bytes, security_bits

@@ -142,8 +142,8 @@ def test_random_windows_verify_under_their_statement_only(
         verify_readings("standard", OWNER, commitments, carried, bounds, message + b"!", proof)
 
 
-@settings(few, max_examples=6)
-@given(windows(most=4), st.binary(max_size=20), st.integers(1, 2))
+@settings(few, max_examples=5)
+@given(windows(most=3), st.binary(max_size=20), st.integers(1, 2))
 def test_random_windows_equal_those_of_the_plain_prover(
     window: tuple[list[int], bool, ReadingBounds], message: bytes, threads: int
 ) -> None:

@@ -33,7 +33,7 @@ from dragon.stark.verifier import verify
 IDENTITY = [2**60 + k for k in range(8)]
 OWNER = encode_output(rescue_hash(IDENTITY))
 RHO = bytes(range(32))
-UNUSUAL = "valid_unusual_b4.json"  # its trace has other fillers; `test_plain_prover` makes it
+UNUSUAL = "valid_unusual_b4.json"  # its trace has other fillers than those of our provers
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

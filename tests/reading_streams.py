@@ -103,8 +103,9 @@ class ReadingsOwner(Owner):
         )
         header = replace(header, **lies)
         return ReadingsWindow(
-            *(header, self.sign(header), chunks, tuple(data), openings, committed),
-            carried.openings[-1] if carried else None,
+            *(header, self.sign(header), chunks, tuple(data), openings),
+            values=committed,
+            carried=carried.openings[-1] if carried else None,
         )
 
     def openings(
@@ -128,12 +129,8 @@ class ReadingsOwner(Owner):
         """The proof that belongs to the window's claim. `lies`: other bounds than these."""
         assert isinstance(window, ReadingsWindow)
         if window.header.claim != "readings":
-            return super().prove(window, rho)
+            return self.prove_blocks(window, rho)
         return self.prove_readings(window, replace(self.bounds(window), **lies), rho)
-
-    def prove_blocks(self, window: Window, rho: bytes = bytes(range(32))) -> bytes:
-        """A blocks proof, whatever the header claims."""
-        return super().prove(window, rho)
 
     def prove_readings(
         self, window: ReadingsWindow, bounds: ReadingBounds, rho: bytes = bytes(range(32))

@@ -63,7 +63,7 @@ def signature() -> Made:
     key = encode_output(public_key(KEY))
 
     def prove(threads: int, on_stage: StageListener = ignore_stages) -> bytes:
-        return prove_ziggy(KEY, b"bench", threads=threads, on_stage=on_stage)
+        return prove_ziggy(KEY, b"bench", SOURCE.randbytes(32), threads=threads, on_stage=on_stage)
 
     return prove, partial(verify_signature, key, b"bench")
 
@@ -76,7 +76,12 @@ def chain(length: int, *, zero_knowledge: bool) -> Made:
 
     def prove(threads: int, on_stage: StageListener = ignore_stages) -> bytes:
         return prove_rescue_chain(
-            witness, parameters, output=air.output, threads=threads, on_stage=on_stage
+            witness,
+            parameters,
+            SOURCE.randbytes(32),
+            output=air.output,
+            threads=threads,
+            on_stage=on_stage,
         )
 
     return prove, lambda proof: verify(air, parameters, proof)

@@ -146,7 +146,7 @@ class Prover:
         channel.send(trace.root)
 
         # (2) Commit to the composition polynomial, in four parts.
-        parts = self._parts(extended, chain.extensions(2 * self.air.n_constraints))
+        parts = self.parts(extended, chain.extensions(2 * self.air.n_constraints))
         extended_parts = [evaluate(c, self.size) for part in parts for c in part]
         composition = Table(self._encoded(extended_parts))
         channel.send(composition.root)
@@ -207,7 +207,7 @@ class Prover:
         natural = list(zip(*columns, strict=True))
         return [field.encode(natural[i]) for i in self.order]
 
-    def _parts(self, extended: Sequence[Column], alphas: Sequence[Element]) -> list[list[Column]]:
+    def parts(self, extended: Sequence[Column], alphas: Sequence[Element]) -> list[list[Column]]:
         """h_0 … h_3, each as the coefficients of three coordinates."""
         points = self.system.points
         stride = self.size // len(points)

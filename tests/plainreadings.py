@@ -134,15 +134,15 @@ class ReadingsSystem:
         self.blocks = Constraints(air.blocks, lengths)
         self.points = self.blocks.points
         n_blocks, length = air.n_blocks, air.original_length
-        self._linked = self._selector(linked_blocks(air), n_blocks)
-        self._stepped = self._selector(linked_blocks(air)[1:], n_blocks)
-        self._added = self._selector([16 * b for b in summed_blocks(air)], length)
-        self._due = self._selector([length - 3], length)
-        self._first = self._over([0])
-        self._digit_rows = self._over(DIGIT_ROWS)
-        self._within_block = self._over(range(1, 15))
-        self._range_row, self._step_row = self._over([11]), self._over([15])
-        self._every_row = field.batch_inverse([pow(x, length, P) - 1 for x in self.points])
+        self.linked = self._selector(linked_blocks(air), n_blocks)
+        self.stepped = self._selector(linked_blocks(air)[1:], n_blocks)
+        self.added = self._selector([16 * b for b in summed_blocks(air)], length)
+        self.due = self._selector([length - 3], length)
+        self.first = self._over([0])
+        self.digit_rows = self._over(DIGIT_ROWS)
+        self.within_block = self._over(range(1, 15))
+        self.range_row, self.step_row = self._over([11]), self._over([15])
+        self.every_row = field.batch_inverse([pow(x, length, P) - 1 for x in self.points])
 
     def _selector(self, chosen: Iterable[int], count: int) -> list[int]:
         """The polynomial of degree < count that is 1 at the chosen powers of ω_count, else 0."""
@@ -169,12 +169,13 @@ class ReadingsSystem:
         of_blocks = self.blocks.quotients(columns[:12])
         result = []
         for i in range(self.size):
-            own = self._at(i, table[i], table[(i + step) % self.size])
+            own = self.own(i, table[i], table[(i + step) % self.size])
             both = [*of_blocks[i], *own]
             result.append([0 if k in self.dropped else q % P for k, q in enumerate(both)])
         return result
 
-    def _at(self, i: int, current: Row, following: Row) -> list[int]:
+    def own(self, i: int, current: Row, following: Row) -> list[int]:
+        """The quotients of constraints 20 to 37 at one point."""
         bounds, bit = self.air.bounds, current[11]
         reading, next_reading = current[READING_COLUMN], following[READING_COLUMN]
         in_range, in_step = weights(bounds.width), weights(bounds.step_width)
@@ -184,14 +185,14 @@ class ReadingsSystem:
         second_half = move - dot(in_step[1], current)
         link = self._limb(i, following) - READING_OFFSET - next_reading
         return [
-            *[d * (d - 1) * (d - 2) * (d - 3) * self._digit_rows[i] for d in current[:11]],
-            bit * (bit - 1) * self._digit_rows[i],
-            self._linked[i] * link * self._first[i],
-            move * self._within_block[i],
-            above_low * self._range_row[i],
-            first_half * self._step_row[i],
-            self._stepped[i] * second_half * self._first[i],
-            self._total(i, current, following) * self._every_row[i],
+            *[d * (d - 1) * (d - 2) * (d - 3) * self.digit_rows[i] for d in current[:11]],
+            bit * (bit - 1) * self.digit_rows[i],
+            self.linked[i] * link * self.first[i],
+            move * self.within_block[i],
+            above_low * self.range_row[i],
+            first_half * self.step_row[i],
+            self.stepped[i] * second_half * self.first[i],
+            self._total(i, current, following) * self.every_row[i],
         ]
 
     def _limb(self, i: int, following: Row) -> int:
@@ -203,7 +204,7 @@ class ReadingsSystem:
         bounds = self.air.bounds
         paid = bounds.sum_low + expressed(weights(bounds.sum_width), current, following)
         grown = following[SUM_COLUMN] - current[SUM_COLUMN]
-        return grown - self._added[i] * following[READING_COLUMN] + self._due[i] * paid
+        return grown - self.added[i] * following[READING_COLUMN] + self.due[i] * paid
 
     def violated(self, rows: Sequence[Row]) -> set[int]:
         """The constraints that these rows violate."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import Status, StatusClaim
-from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import Committee, Expert, short_id
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.founding import Change, succeed
@@ -34,12 +34,22 @@ from dragon.protocol.lineage import Lineage
 from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.member import Member, Role
 from dragon.protocol.period import PeriodLeaf, PeriodReport, report_tree
-from dragon.protocol.streams.chunks import chunk_headers, encode_chunks, opening, tree_of
+from dragon.protocol.streams.chunks import (
+    chunk_headers,
+    digest,
+    encode_chunks,
+    opening,
+    opening_with_reading,
+    tree_of,
+)
+from dragon.protocol.streams.closing import decide
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.receipt import Receipt
+from dragon.protocol.streams.statements import statement_of, window_statement
 from dragon.protocol.streams.submission import WindowObjects
-from dragon.protocol.streams.window import close, sign
+from dragon.protocol.streams.window import WindowHeader, close, sign
 from dragon.stark.prover.blocks import prove_blocks
+from dragon.stark.prover.readings import prove_readings
 from dragon.stark.ziggy import secret_preimage
 
 VECTORS: Final = Path(__file__).parent / "vectors" / "protocol"
@@ -101,6 +111,7 @@ class Maker:
         self._log()
         self._totals()
         self._stream()
+        self._readings()
         self._handover()
         self._maintenance()
         for kind in ("status-answer", "suspicion"):
@@ -215,10 +226,9 @@ class Maker:
         put("stream-id", descriptor.id)
         # (2) Chunks.
         listed = self.examples.rows("chunk-data")
-        digests = [bytes.fromhex(digest[2:]) for *_, digest in listed]
+        digests = [bytes.fromhex(each[2:]) for *_, each in listed]
         openings = [
-            opening(salt_key, descriptor.id, number, digest)
-            for number, digest in enumerate(digests)
+            opening(salt_key, descriptor.id, number, each) for number, each in enumerate(digests)
         ]
         put("salt-input", descriptor.id + bytes(8) + digests[0])
         put("salt", openings[0][32:])
@@ -264,6 +274,74 @@ class Maker:
         ).to_json()
         receipt |= {key: place[key] for key in ("position", "ledger_index", "inclusion")}
         put("receipt", {**receipt, "checkpoint": certified.to_json()})
+
+    def _readings(self) -> None:
+        """A stream with readings: two windows that claim them, and one that claims nothing."""
+        put, get = self.examples.put, self.examples.value
+        identity, _, salt_key = (
+            bytes.fromhex(secret[2:]) for _, secret in self.examples.rows("stream-secrets")
+        )
+        # (1) The descriptor: the keys of the other example, with a name and readings of its own.
+        own = {name: get("readings-descriptor")[name] for name in ("name", "readings")}
+        descriptor = Descriptor.from_json({**get("descriptor"), **own})
+        put("readings-descriptor", descriptor.to_json())
+        put("readings-stream-id", descriptor.id)
+        readings = descriptor.readings
+        assert readings
+        # (2) Chunks.
+        listed = self.examples.rows("readings-chunk-data")
+        data = [text.encode() for _, _, text, _, _ in listed]
+        values = [readings.committed_value(each) for each in data]
+        openings = [
+            opening_with_reading(salt_key, descriptor.id, number, digest(each), values[number])
+            for number, each in enumerate(data)
+        ]
+        shown = [readings.rule.reading(each) for each in data]
+        put(
+            "readings-chunk-data",
+            [
+                [number, at, text, "none" if shown[number] is None else shown[number], window]
+                for number, at, text, _, window in listed
+            ],
+        )
+        put("readings-salt", openings[0][32:52])
+        put("readings-opening", openings[0])
+        put("readings-no-opening", openings[-1])
+        received = [(at, readings.length) for _, at, *_ in listed]
+        chunks = chunk_headers(0, received, openings)
+        put("readings-commitment", chunks[0].commitment)
+        put("readings-chunk", chunks[0].leaf().decode())
+        # (3) Windows.
+        headers: list[WindowHeader] = []
+        bounds = []
+        for window in range(3):
+            first, last = (f([n for n, *_, at in listed if at == window]) for f in (min, max))
+            carried = readings.is_carried(window)
+            closing = decide(
+                readings, values[first : last + 1], values[first - 1] if carried else None
+            )
+            previous = headers[-1] if headers else None
+            headers.append(close(descriptor, previous, chunks[first : last + 1], closing))
+            put(f"readings-header-{window}", headers[-1].members())
+            found = window_statement(descriptor, headers[-1], previous)
+            if found:
+                bounds.append([window, int(carried), *astuple(found.bounds)])
+        put("readings-bounds", bounds)
+        # (4) The proof of the second window, and the claim about it.
+        statement = window_statement(descriptor, headers[1], headers[0])
+        assert statement
+        proof = prove_readings(
+            *("standard", secret_preimage(identity), openings[1:4], True, statement.bounds),
+            *(headers[1].hash, self.examples.raw("proof-rho")),
+        )
+        put("readings-proof-digest", hashlib.sha256(proof).digest())
+        claim = WindowClaim(
+            *(descriptor.id, 1, headers[0].hash, headers[1].hash),
+            *(Verdict.VALID, InvalidReason.NONE, hashlib.sha256(proof).digest(), "standard"),
+            get("readings-window-members")["timestamp"],
+            statement_of(descriptor, headers[1]),
+        )
+        put("readings-window-members", claim.members())
 
     def _endorsement(self, members: dict[str, Any]) -> None:
         key = bls.SecretKey.generate(b"expert_1".ljust(32, b"."))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dragon.stark import extension as ext
 from dragon.stark import field
@@ -88,78 +88,88 @@ def _powers(z: Element, count: int) -> list[Element]:
 
 
 class View:
-    """The view of a verifier on the twelve columns of one block, and its derivative.
+    """The view of a verifier on the columns of a statement, and its derivative.
 
     The view consists of the opened cells f_j(x_r), the opened h_b(x_r), f_j at z and h·z, and
     h_b(z^4). The DEEP polynomial is omitted: three blinding columns hide it completely.
+
+    `rows` has the original rows of all blocks, and `preimages` the preimage of each block.
     """
 
     def __init__(
         self,
+        air: BlocksAir,
+        rows: Sequence[Row],
+        preimages: Sequence[Sequence[int]],
         lengths: Lengths,
-        preimage: Sequence[int],
         noise: Sequence[int],
         points: Sequence[int],
         z: Element,
         alphas: Sequence[Element],
     ) -> None:
+        self.air, self.preimages = air, preimages
         self.lengths, self.points, self.z = lengths, points, z
         self.size, self.step = 4 * lengths.trace_length, 4 * lengths.slackness
-        middles, output = rounds([*preimage, 0, 0, 0, 0])
-        self.middles = middles
-        rows = [[0] * 12, *middles, *[[0] * 12 for _ in range(5)]]
+        self.width = len(rows[0])
         s, n = lengths.slackness, lengths.trace_length
         self.columns = []
-        for j in range(12):
+        for j in range(self.width):
             cells = [noise[(n * j + i) % len(noise)] for i in range(n)]
             cells[::s] = [row[j] for row in rows]
             self.columns.append(cells)
-        a, b, c, d = output[:4]
-        self.air = BlocksAir(((a, b, c, d),), b"")
         self._sensitivities(alphas)
         self._functionals()
 
+    def exponents(self) -> Sequence[int]:
+        """The exponent of each constraint."""
+        return self.air.exponents(self.lengths)
+
     def _sensitivities(self, alphas: Sequence[Element]) -> None:
         """∂C/∂cur_j and ∂C/∂nxt_j at every point of the coset."""
-        lengths, xs = self.lengths, evaluate([0, 1], self.size)
+        xs, exponents = evaluate([0, 1], self.size), self.exponents()
         table = list(zip(*(evaluate(interpolate(c), self.size) for c in self.columns), strict=True))
-        odd = [self._periodic(column) for column in blocks.periodic_columns()[12:]]
-        exponents, h = self.air.exponents(lengths), lengths.row_generator
+        self.odd = [self._periodic(column) for column in blocks.periodic_columns()[12:]]
         self.by_current: list[list[Element]] = []
         self.by_next: list[list[Element]] = []
         for i, x in enumerate(xs):
-            chained = 1
-            for r in range(1, 10):
-                chained = chained * (x - pow(h, r, P)) % P
-            ends = (x - 1, chained, x - pow(h, 10, P))
-            first, middle, last = (pow(d, -1, P) for d in ends)
-            inverse = [first] * 4 + [middle] * 12 + [last] * 4
-            weight = [
-                ext.scale(
-                    ext.add(alphas[2 * k], ext.scale(alphas[2 * k + 1], pow(x, e, P))), inverse[k]
-                )
+            weights = [
+                ext.add(alphas[2 * k], ext.scale(alphas[2 * k + 1], pow(x, e, P)))
                 for k, e in enumerate(exponents)
             ]
             current, following = table[i], table[(i + self.step) % self.size]
-            by_end = [
-                ext.add(weight[4 + m], weight[16 + m]) if m < 4 else weight[4 + m]
-                for m in range(12)
-            ]
-            by_start = [
-                ext.add(weight[4 + m], weight[m - 8]) if m >= 8 else weight[4 + m]
-                for m in range(12)
-            ]
-            self.by_current.append(_through(by_end, M, [3 * c * c % P for c in current]))
-            inner = [
-                sum(a * (x - o[i]) for a, x, o in zip(row, following, odd, strict=True)) % P
-                for row in M_INVERSE
-            ]
-            outer = [ext.scale(b, -3 * c * c % P) for b, c in zip(by_start, inner, strict=True)]
-            self.by_next.append(_through(outer, M_INVERSE, [1] * 12))
+            by_current, by_next = self._partials(i, x, weights, current, following)
+            self.by_current.append(by_current)
+            self.by_next.append(by_next)
+
+    def _partials(
+        self, i: int, x: int, weights: Sequence[Element], current: Row, following: Row
+    ) -> tuple[list[Element], list[Element]]:
+        """∂C/∂cur_j and ∂C/∂nxt_j for each column at one point; `weights` are those of the c_k."""
+        y, root, chained = pow(x, len(self.preimages), P), field.root_of_unity(16), 1
+        for r in range(1, 10):
+            chained = chained * (y - pow(root, r, P)) % P
+        first, middle, last = (pow(d, -1, P) for d in (y - 1, chained, y - pow(root, 10, P)))
+        inverse = [first] * 4 + [middle] * 12 + [last] * 4
+        weight = [ext.scale(w, d) for w, d in zip(weights, inverse, strict=False)]
+        by_end = [
+            ext.add(weight[4 + m], weight[16 + m]) if m < 4 else weight[4 + m] for m in range(12)
+        ]
+        by_start = [
+            ext.add(weight[4 + m], weight[m - 8]) if m >= 8 else weight[4 + m] for m in range(12)
+        ]
+        by_current = _through(by_end, M, [3 * c * c % P for c in current[:12]])
+        outer = [ext.scale(b, -d) for b, d in zip(by_start, self.slopes(i, following), strict=True)]
+        return by_current, _through(outer, M_INVERSE, [1] * 12)
+
+    def slopes(self, i: int, following: Row) -> Row:
+        """3·u² for each u, the cube root of B_m, at point i."""
+        shifted = [x - odd[i] for x, odd in zip(following[:12], self.odd, strict=True)]
+        inner = [sum(a * x for a, x in zip(row, shifted, strict=True)) % P for row in M_INVERSE]
+        return [3 * u * u % P for u in inner]
 
     def _periodic(self, column: Sequence[int]) -> list[int]:
         spaced = [0] * self.lengths.trace_length
-        spaced[:: self.lengths.slackness] = column
+        spaced[:: self.lengths.slackness] = [*column] * len(self.preimages)
         return evaluate(interpolate(spaced), self.size)
 
     def _functionals(self) -> None:
@@ -181,61 +191,49 @@ class View:
                 values = [ext.scale(w, size) for w in zip(*coordinates, strict=True)]
                 self.functionals.append(ext.pack(values))
 
-    def random_directions(self) -> list[Vector]:
+    def random_directions(self) -> Iterator[Vector]:
         """The derivative of the view by each random cell, one row per cell."""
-        s = self.lengths.slackness
-        basis = [self._basis(t) for t in range(self.lengths.trace_length)]
-        return [
-            self._change({j: basis[t]})
-            for j in range(12)
-            for t in range(self.lengths.trace_length)
-            if t % s
-        ]
+        for t in range(self.lengths.trace_length):
+            if t % self.lengths.slackness:
+                basis = self._basis(t)
+                for j in range(self.width):
+                    yield self.change({j: basis})
 
     def preimage_directions(self) -> list[Vector]:
-        """The derivative of the view by the preimage, in the directions that keep the output."""
-        tangents = [self._tangent(i) for i in range(8)]
-        kept = kernel([output for _, output in tangents])
+        """The derivative of the view by preimages, in the directions that keep the output."""
+        return [
+            direction
+            for b in range(len(self.preimages))
+            for direction in self._directions_of(b, self.free_limbs(b))
+        ]
+
+    def free_limbs(self, block: int) -> range:
+        """The elements of this block's preimage that the statement leaves open."""
+        return range(8)
+
+    def _directions_of(self, block: int, limbs: range) -> list[Vector]:
+        middles, _ = rounds([*self.preimages[block], 0, 0, 0, 0])
+        tangents = [_tangent(middles, i) for i in limbs]
         s, n = self.lengths.slackness, self.lengths.trace_length
         result = []
-        for combination in kept:
+        for combination in kernel([output for _, output in tangents]):
             cells = [[0] * n for _ in range(12)]
             for factor, (rows, _) in zip(combination, tangents, strict=True):
-                for r, row in enumerate(rows, start=1):
+                for r, row in enumerate(rows, start=16 * block + 1):
                     for j in range(12):
                         cells[j][r * s] = (cells[j][r * s] + factor * row[j]) % P
-            result.append(self._change({j: self._extended(cells[j]) for j in range(12)}))
+            result.append(self.change({j: self.extended(cells[j]) for j in range(12)}))
         return result
 
-    def _tangent(self, i: int) -> tuple[list[Row], Row]:
-        """The derivatives of the ten middles and of the output by input i."""
-        change, rows = [int(k == i) for k in range(12)], []
-        for r, middle in enumerate(self.middles):
-            roots = [
-                (
-                    sum(
-                        a * (x - k)
-                        for a, x, k in zip(row, middle, round_constants()[2 * r + 1], strict=True)
-                    )
-                )
-                % P
-                for row in M_INVERSE
-            ]
-            halfway = [c * pow(3 * y * y, -1, P) % P for c, y in zip(change, roots, strict=True)]
-            rows.append([sum(a * x for a, x in zip(row, halfway, strict=True)) % P for row in M])
-            cubed = [3 * m * m * c % P for m, c in zip(middle, rows[-1], strict=True)]
-            change = [sum(a * x for a, x in zip(row, cubed, strict=True)) % P for row in M]
-        return rows, change[:4]
-
     def _basis(self, t: int) -> tuple[Vector, Vector]:
-        return self._extended([int(i == t) for i in range(self.lengths.trace_length)])
+        return self.extended([int(i == t) for i in range(self.lengths.trace_length)])
 
-    def _extended(self, cells: Sequence[int]) -> tuple[Vector, Vector]:
+    def extended(self, cells: Sequence[int]) -> tuple[Vector, Vector]:
         """The coefficients, and the values on the coset."""
         coefficients = interpolate(cells)
         return coefficients, evaluate(coefficients, self.size)
 
-    def _change(self, columns: dict[int, tuple[Vector, Vector]]) -> Vector:
+    def change(self, columns: dict[int, tuple[Vector, Vector]]) -> Vector:
         changes = []
         for i in range(self.size):
             total, after = ext.ZERO, (i + self.step) % self.size
@@ -244,7 +242,7 @@ class View:
                 total = ext.add(total, ext.add(here, ext.scale(self.by_next[i][j], values[after])))
             changes.append(total)
         seen: Vector = []
-        for j in range(12):
+        for j in range(self.width):
             coefficients = columns[j][0] if j in columns else []
             seen += [_at(coefficients, ext.embed(x))[0] for x in self.points]
             for shift in (1, self.lengths.row_generator):
@@ -256,6 +254,20 @@ class View:
                 total = ext.add(total, ext.mul(phi, ext.dot(functional, coordinates[k])))
             seen += total
         return seen
+
+
+def _tangent(middles: Sequence[Row], i: int) -> tuple[list[Row], Row]:
+    """The derivatives of the ten middles and of the output by input i."""
+    change, rows = [int(k == i) for k in range(12)], []
+    for r, middle in enumerate(middles):
+        constants = round_constants()[2 * r + 1]
+        shifted = [x - k for x, k in zip(middle, constants, strict=True)]
+        roots = [sum(a * x for a, x in zip(row, shifted, strict=True)) % P for row in M_INVERSE]
+        halfway = [c * pow(3 * y * y, -1, P) % P for c, y in zip(change, roots, strict=True)]
+        rows.append([sum(a * x for a, x in zip(row, halfway, strict=True)) % P for row in M])
+        cubed = [3 * m * m * c % P for m, c in zip(middle, rows[-1], strict=True)]
+        change = [sum(a * x for a, x in zip(row, cubed, strict=True)) % P for row in M]
+    return rows, change[:4]
 
 
 def _through(

@@ -19,6 +19,7 @@ from dragon.encoding import (
     canonical,
     check_id,
     from_hex,
+    is_deeper,
     parse,
     parse_items,
     to_hex,
@@ -469,6 +470,7 @@ VALID: dict[str, Json] = {
     "ids": ["a", "b"],
     "integer": 7,
     "decimal": "-12",
+    "boolean": True,
     "hex": "0x0102",
     "list": [1, "two"],
     "object": {"k": 1},
@@ -480,6 +482,7 @@ READERS: dict[str, Callable[[Members], object]] = {
     "ids": lambda m: m.ids("ids", most=2),
     "integer": lambda m: m.integer("integer", least=1, most=9),
     "decimal": lambda m: m.decimal("decimal", least=-12, most=100),
+    "boolean": lambda m: m.boolean("boolean"),
     "hex": lambda m: m.hex("hex", size=2),
     "list": lambda m: m.list("list", most=2),
     "object": lambda m: m.object("object"),
@@ -497,7 +500,7 @@ def test_the_members_of_a_valid_object_are_taken() -> None:
     taken = take_all(VALID)
 
     words, numbers = ["words", "up", "operator_1", ("a", "b")], [7, -12]
-    assert taken == [*words, *numbers, b"\x01\x02", [1, "two"], {"k": 1}]
+    assert taken == [*words, *numbers, True, b"\x01\x02", [1, "two"], {"k": 1}]
 
 
 def test_taking_members_does_not_change_the_object() -> None:
@@ -574,6 +577,9 @@ def test_an_unknown_member_is_refused(name: str) -> None:
         ("decimal", "1" * 5000, errors.UnknownValue),
         ("decimal", "-13", errors.IntegerOutOfRange),
         ("decimal", "101", errors.IntegerOutOfRange),
+        ("boolean", 1, errors.WrongType),
+        ("boolean", "true", errors.WrongType),
+        ("boolean", None, errors.WrongType),
         ("hex", 258, errors.WrongType),
         ("hex", "0x01", errors.InvalidHex),
         ("hex", "0x010203", errors.InvalidHex),
@@ -600,3 +606,29 @@ def test_integers_must_not_be_negative_by_default() -> None:
         Members({"i": -1}, "it").integer("i")
 
     assert Members({"i": -1}, "it").integer("i", least=-1) == -1
+
+
+def test_a_text_may_be_empty_where_that_is_allowed() -> None:
+    assert Members({"t": ""}, "it").text("t", shortest=0) == ""
+
+    with pytest.raises(errors.UnknownValue):
+        Members({"t": "xxx"}, "it").text("t", shortest=0, longest=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("", 0),
+        ("7", 0),
+        ("[]", 1),
+        ('{"a":[]}', 2),
+        ("[[],[],[]]", 2),
+        ('"[[["', 0),
+        ('["\\"[[["]', 1),
+        ('["\\\\"]', 1),
+        ("[[[", 3),
+    ],
+)
+def test_the_nesting_levels_of_a_text_are_counted(text: str, levels: int) -> None:
+    assert not is_deeper(text, levels)
+    assert levels == 0 or is_deeper(text, levels - 1)

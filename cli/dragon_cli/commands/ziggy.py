@@ -1,8 +1,9 @@
 """`dragon ziggy`: keys and signatures in the file formats of the original Ziggy programs.
 
-A signature is a zero-knowledge proof that the signer knows the private key. All blinding is derived
-from key and message. Two signatures of one message under different parameters therefore reveal the
-key, and a key must only ever sign under `ziggy-classic`.
+A signature is a zero-knowledge proof that the signer knows the private key. Its blinding is fresh
+randomness. The original programs derive all blinding from key and message, which `--deterministic`
+requests. Two such signatures of one message under different parameters reveal the key, so a key
+must only ever sign under `ziggy-classic`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dragon.encoding import to_hex
 from dragon.stark import files
 from dragon.stark.commitment import encode_output
 from dragon.stark.parameter_sets import CLASSIC
+from dragon.stark.prover.randomness import RHO_BYTES
 from dragon.stark.rescue import Digest
 from dragon.stark.security import set_security
 from dragon.stark.ziggy import PRIVATE_KEY_BYTES, public_key
@@ -112,15 +114,25 @@ def keygen(output_dir: Path, message: str, private_key_file: Path | None, as_jso
     required=True,
     help="Proof file to write.",
 )
+@click.option(
+    "--deterministic",
+    is_flag=True,
+    help="Write the same proof as the original programs, without fresh randomness. Only for a key "
+    "that signs under one parameter set: two sets would reveal it.",
+)
 @json_option
 def sign(
     private_file: Path,
     public_file: Path,
     parameters_file: Path | None,
     output: Path,
+    deterministic: bool,
     as_json: bool,
 ) -> None:
-    """Sign the message in the public input, with the parameters of ziggy-classic."""
+    """Sign the message in the public input, with the parameters of ziggy-classic.
+
+    Every signature has fresh randomness, so signing again gives another valid proof.
+    """
     key = files.read_ziggy_private_input(read_text(private_file, most=MAX_KEY_BYTES))
     public, message = _read_public(public_file)
     if parameters_file is not None:
@@ -129,7 +141,7 @@ def sign(
         raise NotTheKey("The private key does not belong to the public key in the public input.")
     check_free(output)
 
-    proof = _prove(key, message.encode())
+    proof = _prove(key, message.encode(), deterministic)
 
     signed = files.ZiggyProofFile(public, message, CLASSIC.parameters(1), proof)
     signed.verify()  # never publish a proof with a fault: it could reveal the key
@@ -198,20 +210,22 @@ def _check_parameters(path: Path) -> None:
     """Raise KeyHasOneUse for other parameters than those of ziggy-classic."""
     if files.read_parameters(read_text(path, most=MAX_KEY_BYTES)) != CLASSIC.parameters(1):
         message = (
-            f"{path} does not contain the parameters of ziggy-classic. Signing one message under "
-            "two sets of parameters reveals the key."
+            f"{path} does not contain the parameters of ziggy-classic. A key must sign under one "
+            "set only: deterministic signatures of one message under two sets reveal the key."
         )
         raise KeyHasOneUse(message)
 
 
-def _prove(key: bytes, message: bytes) -> bytes:
+def _prove(key: bytes, message: bytes, deterministic: bool) -> bytes:
     services.check_prover_extra("Signing")
     # Imported here because no other command needs the compiler that it loads.
     from dragon.stark.prover import warmup  # noqa: PLC0415
-    from dragon.stark.prover.ziggy import prove_ziggy  # noqa: PLC0415
+    from dragon.stark.prover import ziggy as prover  # noqa: PLC0415
 
     warmup.warm_up(_progress if sys.stderr.isatty() else lambda *_: None)
-    return prove_ziggy(key, message)
+    if deterministic:
+        return prover.prove_ziggy_deterministically(key, message)
+    return prover.prove_ziggy(key, message, secrets.token_bytes(RHO_BYTES))
 
 
 def _progress(kernel: str, done: int, total: int) -> None:

@@ -17,7 +17,7 @@ from dragon.encoding import Members, from_hex, to_hex
 from dragon.protocol.claims.base import Claim, Row, Table, kind_of, kinds
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
-from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.event import Event
 from dragon.storage.database import Database
 
@@ -190,6 +190,24 @@ class StreamRecords:
         applied = _applied(WindowClaim)
         return self._read(query, applied, stream=to_hex(stream), number=number, limit=limit)
 
+    def statements(self, stream: bytes) -> Mapping[Statement | None, int]:
+        """Return how many valid windows of a stream have each statement."""
+        query = (
+            "SELECT statement, COUNT(*) AS windows FROM windows "
+            "WHERE stream = :stream AND verdict = 'valid' GROUP BY statement"
+        )
+        return dict(self._read(query, _statement_count, stream=to_hex(stream)))
+
+    def unclaimed(self, stream: bytes, limit: int = 100) -> list[Applied[WindowClaim]]:
+        """Return the newest valid windows that claim nothing about their readings, newest first."""
+        query = (
+            f"SELECT {_WINDOW_COLUMNS} FROM windows "  # noqa: S608
+            "WHERE stream = :stream AND verdict = 'valid' AND statement = :statement "
+            "ORDER BY number DESC LIMIT :limit"
+        )
+        found = {"stream": to_hex(stream), "statement": str(Statement.BLOCKS), "limit": limit}
+        return self._read(query, _applied(WindowClaim), **found)
+
     def endorsements(
         self, stream: bytes, number: int | None = None, *, after: int = -1, limit: int = 100
     ) -> list[Applied[EndorsementClaim]]:
@@ -216,6 +234,12 @@ class StreamRecords:
             damaged = error
         self._on_damage(damaged)
         raise damaged
+
+
+def _statement_count(row: RowMapping) -> tuple[Statement | None, int]:
+    members, stated = Members(dict(row), "the row"), row["statement"]
+    statement = None if stated is None else Statement(members.word("statement", list(Statement)))
+    return statement, members.integer("windows")
 
 
 def _applied(claim: type[C]) -> Callable[[RowMapping], Applied[C]]:

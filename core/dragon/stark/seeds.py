@@ -18,10 +18,10 @@ def ziggy_channel_seed(public_key: Sequence[int], message: bytes) -> bytes:
 
 
 def ziggy_zk_seed(private_key: bytes, message: bytes) -> bytes:
-    """The blinding seed of a signature.
+    """The deterministic blinding seed of a signature, that of the original programs.
 
     It depends on key and message only. Never sign one message under two parameter sets (section
-    14.1).
+    14.1). `fresh_zk_seed` has no such condition.
     """
     return b"Ziggy private seed\0" + private_key + message
 
@@ -78,6 +78,18 @@ def chain_channel_seed(output: Sequence[int], chain_length: int) -> bytes:
 
 
 def chain_zk_seed(witness: Sequence[Sequence[int]]) -> bytes:
-    """The blinding seed of a Rescue chain. It depends on the witness only (section 14.1)."""
+    """The deterministic blinding seed of a Rescue chain. It depends on the witness only (14.1)."""
     encoded = b"".join(field.encode(word) for word in witness)
     return b"Rescue hash chain private seed\0" + encoded
+
+
+def fresh_zk_seed(
+    parameters_digest: bytes, channel_seed: bytes, rho: bytes, deterministic_seed: bytes
+) -> bytes:
+    """The blinding seed of a signature or a chain with fresh randomness (section 14.1).
+
+    `rho` is 32 fresh random bytes. Even if it is not fresh, two parameter sets or two statements
+    never share a seed.
+    """
+    bound = parameters_digest + blake2s_256(channel_seed)
+    return b"Fresh private seed\0" + bound + rho + deterministic_seed

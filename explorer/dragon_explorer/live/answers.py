@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -268,6 +268,7 @@ class Stream(Answer):
     chunks: Count
     bytes: Count | None  # null in a stream with readings: only its owner may know
     windows: Count  # closed
+    descriptor: dict[str, Any] | None = None  # its hash is the id, so it is checked
     certified: Count
     stopped: Text | None
 

@@ -9,6 +9,7 @@ from typing import Final
 from dragon.log.index_tables import Applied
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon_explorer.sources import Sources
+from dragon_explorer.views.stream_readings import StreamReadings, stream_readings
 from dragon_explorer.views.streams import StreamRowView, find_stream
 from dragon_explorer.views.window_rows import (
     PAGE_WINDOWS,
@@ -40,6 +41,7 @@ class Stream:
     stream: StreamRowView
     windows: tuple[WindowRow, ...]
     next: int | None  # `before` of the next page
+    readings: StreamReadings | None  # None: a stream without readings
     endorsements: tuple[EndorsementRow, ...]
 
 
@@ -57,6 +59,7 @@ def stream(sources: Sources, now: int, stream_id: bytes, before: int | None = No
         row,
         tuple(window_rows(sources, stream_id, listed)),
         listed[-1] if len(numbers) > len(listed) else None,
+        stream_readings(sources, stream_id),
         endorsement_rows(sources, stream_id),
     )
 

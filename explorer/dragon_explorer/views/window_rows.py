@@ -45,6 +45,7 @@ class WindowRow:
     stage: Stage
     is_certified: bool  # whether the stage is what the log says
     reason: str  # why it is invalid
+    statement: str | None  # what the proof of a valid window shows: `readings` or `blocks`
     note: str  # what it waits for. Uncertified
     timestamp: int | None  # Unix seconds, of its event
     position: int | None  # of its event in the log
@@ -151,6 +152,9 @@ def _row(sources: Sources, number: int, known: _Known) -> WindowRow:
         stage=stage,
         is_certified=claim is not None,
         reason=str(claim.reason) if claim and stage == "invalid" else "",
+        statement=str(claim.statement)
+        if claim and claim.statement and stage == "certified"
+        else None,
         note=NOTES.get(submitted.state, "") if is_pending and submitted else "",
         timestamp=claim.timestamp if claim else None,
         position=verdict.position if verdict else None,

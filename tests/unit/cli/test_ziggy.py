@@ -176,7 +176,7 @@ def test_invalid_utf_8_is_not_a_message(dragon: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SIGNED)
-def test_a_signature_is_the_original_programs_byte_for_byte(
+def test_a_deterministic_signature_is_the_original_programs_byte_for_byte(
     dragon: Run, folder: Path, name: str
 ) -> None:
     vector = vectors.ziggy(name)
@@ -184,7 +184,7 @@ def test_a_signature_is_the_original_programs_byte_for_byte(
     write(folder / "public.json", vector["public_input"])
     parameters = write(folder / "parameters.json", vector["proof_parameters"])
 
-    code, out, err = dragon(*signing(folder, "--parameters", parameters))
+    code, out, err = dragon(*signing(folder, "--parameters", parameters, "--deterministic"))
 
     written = json.loads((folder / "signed.json").read_text())
     assert (code, err) == (0, "")
@@ -192,6 +192,16 @@ def test_a_signature_is_the_original_programs_byte_for_byte(
     members = ("proof_hex", "proof_parameters", "public_input")
     assert written == {member: vector[member] for member in members}
     assert dragon("verify", folder / "signed.json", "--public", folder / "public.json")[0] == 0
+
+
+def test_signatures_have_fresh_randomness_by_default(dragon: Run, folder: Path) -> None:
+    proofs = {vectors.proof_bytes(FIRST)}
+    for name in ("first.json", "second.json"):
+        assert dragon(*signing(folder, "--output", folder / name))[0] == 0
+        assert dragon("verify", folder / name, "--public", folder / "public.json")[0] == 0
+        proofs.add(vectors.proof_bytes(json.loads((folder / name).read_text())))
+
+    assert len(proofs) == 3
 
 
 def test_signatures_of_new_keys_are_verified(dragon: Run, tmp_path: Path) -> None:
@@ -282,6 +292,7 @@ def test_a_faulty_proof_is_not_written(
     spoilt = bytearray(vectors.proof_bytes(FIRST))
     spoilt[-1] ^= 1
     monkeypatch.setattr(proving, "prove_ziggy", lambda *_: bytes(spoilt))
+    monkeypatch.setattr(proving, "prove_ziggy_deterministically", lambda *_: bytes(spoilt))
 
     assert refused(dragon, folder) == "proof_refused (layer0_decommitment)"
 

@@ -16,7 +16,10 @@ SPEC = ROOT / "docs" / "spec"
 PACKAGE = Path(dragon.stark.__file__).parent
 ORACLES = [
     ROOT / "tests" / f"{name}.py"
-    for name in ("plainprover", "plainreadings", "readingrows", "plaintraces", "ranks", "leak")
+    for name in (
+        *("plainprover", "plainreadings", "plaintraces", "readingrows"),
+        *("ranks", "readingranks", "leak"),
+    )
 ]
 SOURCES = sorted(PACKAGE.rglob("*.py")) + ORACLES
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from dragon.stark import extension as ext
+from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.deep import domain_points
 from dragon.stark.extension import Element
 from dragon.stark.field import P
 from dragon.stark.hashchain import HashChain
 from dragon.stark.parameters import Lengths, Parameters, Slack
+from dragon.stark.rescue import rescue_hash
+from plaintraces import blocks_rows
 from ranks import Span, View, rank, residues
 
 RANDOM = HashChain(b"ranks")
@@ -88,11 +91,13 @@ def view_of(trace: int, q: int) -> tuple[int, int]:
     random = HashChain(b"view %d %d" % (trace, q))
     lengths = strict(16, trace)
     preimage = [random.base() for _ in range(8)]
+    air = BlocksAir((rescue_hash(preimage),), b"")
     noise = [random.base() for _ in range(997)]
     alphas, z = random.extensions(40), random.extension()
-    view = View(lengths, preimage, noise, opened(lengths, q), z, alphas)
+    rows, points = blocks_rows([preimage]), opened(lengths, q)
+    view = View(air, rows, [preimage], lengths, noise, points, z, alphas)
     span = Span()
-    return span.add(view.random_directions()), span.add(view.preimage_directions())
+    return span.add(list(view.random_directions())), span.add(view.preimage_directions())
 
 
 def test_the_view_of_a_strict_proof_reveals_nothing_about_the_preimage() -> None:

@@ -1,4 +1,4 @@
-"""What a closed window claims about its readings, decided by integer arithmetic (19.16).
+"""What a closed window claims about its readings, decided by integer arithmetic (section 19.16).
 
 The owner decides it before anything is proven. A window whose readings are not within the bounds is
 as valid as any, but claims nothing about them.

@@ -1,7 +1,8 @@
-"""Check the disclosed opening of a chunk with a reading: number, value, digest and salt (19.1).
+"""Check the disclosed opening of a chunk with a reading: number, value, digest and salt.
 
 A readings proof speaks of committed values. That a committed value is the number in the data is
-checked here, when the chunk is disclosed with its data.
+checked here, when the chunk is disclosed with its data (section 19.1 of
+`docs/spec/ziggy-readings.md`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The reading of a message: one integer, or none, by a rule in the stream's descriptor (19.16).
+"""The reading of a message: one integer, or none, by a rule in the stream's descriptor.
 
 The rule is a total function of the bytes. It works with exact integers and never with binary
-floating point, so every implementation reads the same integer from the same message.
+floating point, so every implementation reads the same integer from the same message (section 19.16
+of `docs/spec/ziggy-readings.md`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a stream with readings says about the sum of each window: one of four rules (19.16).
+"""What a stream with readings says about the sum of each window: one of four rules (section 19.16).
 
 A rule gives an interval [A, Z] for the sum of the new readings of a window. It never depends on
 readings, except for a stated sum, whose A stands in the signed header.

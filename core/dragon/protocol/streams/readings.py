@@ -1,4 +1,4 @@
-"""Streams with readings: what their descriptor fixes before any data (19.16).
+"""Streams with readings: what their descriptor fixes before any data (section 19.16).
 
 The rule that takes a reading from a message, and the bounds of the readings of each window. They
 are covered by the stream's id, so other bounds or another rule make another stream.

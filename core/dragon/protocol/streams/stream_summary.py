@@ -134,8 +134,8 @@ def sentence(summary: StreamSummary) -> str:
     if not summary.claimed:
         return f"{said} are certified, and none of them carries a claim about its readings."
     where = f"in the {_count(summary.claimed, 'window')} with the claim, "
-    all_of = f"every one of {_count(summary.readings, 'committed reading')} is {_range(readings)}"
-    parts = [f"{all_of}{_steps(readings)}", *_sum(summary, readings)]
+    count = _count(summary.readings, "committed reading")
+    parts = [f"every one of {count} is {bounds_of(readings)}", *_sum(summary, readings)]
     ends = "no window is without the claim"
     if summary.unclaimed:
         ends = f"without the claim: {windows_text(summary.unclaimed)}"
@@ -164,9 +164,10 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def _range(readings: Readings) -> str:
+def bounds_of(readings: Readings) -> str:
+    """Return what the claim of a window says about each committed reading, after "is"."""
     low, high = _text(readings, readings.low), _text(readings, readings.high)
-    return f"from {low} to {high} {readings.unit}"
+    return f"from {low} to {high} {readings.unit}{_steps(readings)}"
 
 
 def _steps(readings: Readings) -> str:

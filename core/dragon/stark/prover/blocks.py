@@ -14,7 +14,7 @@ from dragon.stark.parameters import Slack
 from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
 from dragon.stark.prover.montgomery import integers, words
 from dragon.stark.prover.prover import StageListener, ignore_stages, prove
-from dragon.stark.prover.randomness import RHO_BYTES
+from dragon.stark.prover.randomness import check_rho
 from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import DIGEST_LENGTH, RATE, Digest
 
@@ -73,8 +73,7 @@ def window_witness(secrets: Sequence[Secret], message: bytes, rho: bytes) -> Blo
 
     Raises WrongWitness: secrets or `rho` are malformed, or a chunk equals the identity.
     """
-    if len(rho) != RHO_BYTES:
-        raise WrongWitness(f"rho must have {RHO_BYTES} bytes, not {len(rho)}")
+    check_rho(rho)
     preimages = _preimages(secrets)
     digests = _outputs(preimages)
     if digests[0] in digests[1:]:

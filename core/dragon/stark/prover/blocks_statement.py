@@ -31,24 +31,33 @@ _MIN_PER_THREAD = 64  # hashes, or vectors of rows: less work is not split
 class BlocksWitness:
     """A blocks statement with its preimages: eight elements per output, including padding.
 
-    With a private key and base parameters it is a Ziggy signature with the blinding of the base
-    protocol. The reference's blinding for blocks reveals preimages (section 18.7); only tests may
-    request it, with `leaky_for_tests`.
+    With a private key and base parameters it is a Ziggy signature. `deterministic` then requests
+    the blinding of the base protocol, which does not use `rho` (section 14.1). The reference's
+    blinding for blocks reveals preimages (section 18.7); only tests may request it, with
+    `leaky_for_tests`.
     """
 
     air: BlocksAir
     preimages: Sequence[Sequence[int]] = field(repr=False)
     rho: bytes = field(repr=False, default=b"")
     private_key: bytes = field(repr=False, default=b"")
+    deterministic: bool = False
     leaky_for_tests: bool = False
 
     def zk_seed(self, parameters: Parameters) -> bytes:
         if parameters.slack is None:
-            return seeds.ziggy_zk_seed(self.private_key, self.air.message)
+            return self._ziggy_seed(parameters)
         if parameters.slack is Slack.REFERENCE and not self.leaky_for_tests:
             raise UnsafeParameters("slack reference reveals preimages; use a strict parameter set")
         channel_seed = self.air.channel_seed(parameters)
         return seeds.blocks_zk_seed(channel_seed, self.rho, self.preimages)
+
+    def _ziggy_seed(self, parameters: Parameters) -> bytes:
+        seed = seeds.ziggy_zk_seed(self.private_key, self.air.message)
+        if self.deterministic:
+            return seed
+        channel_seed = self.air.channel_seed(parameters)
+        return seeds.fresh_zk_seed(parameters.digest(), channel_seed, self.rho, seed)
 
     def rows(self, team: ThreadTeam) -> Words:
         preimages = words(x for preimage in self.preimages for x in preimage)

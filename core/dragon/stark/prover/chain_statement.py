@@ -35,13 +35,22 @@ _MIN_VECTORS_PER_THREAD = 64  # vectors of rows: less work is not split
 
 @dataclass(frozen=True)
 class ChainWitness:
-    """A Rescue chain with its secret words w_0 … w_c, four elements each."""
+    """A Rescue chain with its secret words w_0 … w_c, four elements each.
+
+    `deterministic` requests the blinding of the base protocol, without `rho` (section 14.1).
+    """
 
     air: RescueChainAir
     words: Sequence[Sequence[int]] = field(repr=False)
+    rho: bytes = field(repr=False, default=b"")
+    deterministic: bool = False
 
     def zk_seed(self, parameters: Parameters) -> bytes:
-        return seeds.chain_zk_seed(self.words)
+        seed = seeds.chain_zk_seed(self.words)
+        if self.deterministic:
+            return seed
+        channel_seed = self.air.channel_seed(parameters)
+        return seeds.fresh_zk_seed(parameters.digest(), channel_seed, self.rho, seed)
 
     def rows(self, team: ThreadTeam) -> Words:
         """The original trace, computed in sequence: each hash needs the previous one."""

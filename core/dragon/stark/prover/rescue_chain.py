@@ -14,6 +14,7 @@ from dragon.stark.prover.chain_statement import ChainWitness
 from dragon.stark.prover.kernels import rescue
 from dragon.stark.prover.montgomery import integers, rescue_constants, words
 from dragon.stark.prover.prover import StageListener, ignore_stages, prove
+from dragon.stark.prover.randomness import check_rho
 from dragon.stark.rescue import DIGEST_LENGTH, WIDTH, Digest
 
 Witness = Sequence[Sequence[int]]
@@ -39,6 +40,7 @@ def chain_output(witness: Witness) -> Digest:
 def prove_rescue_chain(
     witness: Witness,
     parameters: Parameters,
+    rho: bytes,
     *,
     output: Digest | None = None,
     threads: int = 1,
@@ -46,16 +48,41 @@ def prove_rescue_chain(
 ) -> bytes:
     """Prove knowledge of a chain of words that ends in `output`, by default the computed output.
 
-    The blinding depends on the witness only. Never prove one witness under two sets of parameters
-    (section 14.1). Without zero knowledge, the proof may reveal the words.
+    `rho` is 32 bytes from the system's random generator, fresh for every call. Without zero
+    knowledge it has no effect, and the proof may reveal the words.
+
+    Raises WrongWitness: the words or `rho` are malformed, or the chain does not end in `output`.
+    ProofRefused: the parameters do not fit. UnluckyChallenge: call again with a fresh `rho`.
+    """
+    check_rho(rho)
+    statement = ChainWitness(_air(witness, output), witness, rho)
+    return prove(statement, parameters, threads=threads, on_stage=on_stage)
+
+
+def prove_rescue_chain_deterministically(
+    witness: Witness,
+    parameters: Parameters,
+    *,
+    output: Digest | None = None,
+    threads: int = 1,
+    on_stage: StageListener = ignore_stages,
+) -> bytes:
+    """Prove a chain as the original programs do: the same words give the same bytes.
+
+    The blinding depends on the words only. Never prove the same words under two sets of parameters:
+    the two proofs together reveal them (section 14.1).
 
     Raises WrongWitness: the words are malformed, or their chain does not end in `output`.
     ProofRefused: the parameters do not fit.
     """
+    statement = ChainWitness(_air(witness, output), witness, deterministic=True)
+    return prove(statement, parameters, threads=threads, on_stage=on_stage)
+
+
+def _air(witness: Witness, output: Digest | None) -> RescueChainAir:
     end = chain_output(witness) if output is None else output
     _check(witness)
-    air = RescueChainAir(end, len(witness) - 1)
-    return prove(ChainWitness(air, witness), parameters, threads=threads, on_stage=on_stage)
+    return RescueChainAir(end, len(witness) - 1)
 
 
 def _check(witness: Witness) -> None:

@@ -1,4 +1,8 @@
-"""Make Ziggy signatures (section 4.1), byte for byte as the original programs do."""
+"""Make Ziggy signatures (section 4.1), with fresh blinding or as the original programs do.
+
+Deterministic blinding depends on key and message only. Two signatures of one message under two sets
+of parameters then reveal the key together (section 14.1): use it with one parameter set per key.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from dragon.stark.parameters import Parameters
 from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
 from dragon.stark.prover.montgomery import integers, words
 from dragon.stark.prover.prover import StageListener, ignore_stages, prove
+from dragon.stark.prover.randomness import check_rho
 from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.ziggy import secret_preimage
 
@@ -16,6 +21,7 @@ from dragon.stark.ziggy import secret_preimage
 def prove_ziggy(
     private_key: bytes,
     message: bytes,
+    rho: bytes,
     parameters: Parameters | None = None,
     *,
     threads: int = 1,
@@ -23,17 +29,53 @@ def prove_ziggy(
 ) -> bytes:
     """Sign `message` with a private key of 32 bytes, by default under `ziggy-classic`.
 
-    The blinding depends on key and message only. Never sign one message under two sets of
-    parameters: the two signatures together reveal the key (section 14.1).
+    `rho` is 32 bytes from the system's random generator, fresh for every call. Verifiers cannot
+    tell such a signature from a deterministic one.
+
+    Raises ValueError: the key does not have 32 bytes. WrongWitness: `rho` does not have 32 bytes.
+    UnsafeParameters: the parameters are not from a base file. ProofRefused: the parameters do not
+    fit. UnluckyChallenge: call again with a fresh `rho`.
+    """
+    check_rho(rho)
+    chosen = _base(parameters)
+    witness = _witness(private_key, message, rho=rho)
+    return prove(witness, chosen, threads=threads, on_stage=on_stage)
+
+
+def prove_ziggy_deterministically(
+    private_key: bytes,
+    message: bytes,
+    parameters: Parameters | None = None,
+    *,
+    threads: int = 1,
+    on_stage: StageListener = ignore_stages,
+) -> bytes:
+    """Sign as the original programs do: the same key and message give the same bytes.
+
+    Never sign one message with one key under two sets of parameters: the two signatures together
+    reveal the key (section 14.1). Use one parameter set per key, by default `ziggy-classic`.
 
     Raises ValueError: the key does not have 32 bytes. UnsafeParameters: the parameters are not from
     a base file. ProofRefused: the parameters do not fit.
     """
+    chosen = _base(parameters)
+    witness = _witness(private_key, message, deterministic=True)
+    return prove(witness, chosen, threads=threads, on_stage=on_stage)
+
+
+def _base(parameters: Parameters | None) -> Parameters:
     chosen = CLASSIC.parameters(1) if parameters is None else parameters
     if chosen.slack is not None:
         raise UnsafeParameters("a Ziggy signature requires a base parameter file (without slack)")
+    return chosen
+
+
+def _witness(
+    private_key: bytes, message: bytes, *, rho: bytes = b"", deterministic: bool = False
+) -> BlocksWitness:
     preimage = secret_preimage(private_key)
     c0, c1, c2, c3 = integers(rescue_hashes(words(preimage), ThreadTeam(1)))
     air = BlocksAir(((c0, c1, c2, c3),), message)
-    witness = BlocksWitness(air, (preimage,), private_key=private_key)
-    return prove(witness, chosen, threads=threads, on_stage=on_stage)
+    return BlocksWitness(
+        air, (preimage,), rho=rho, private_key=private_key, deterministic=deterministic
+    )

@@ -160,12 +160,40 @@ def _escaped(character: str) -> str:
     return json.dumps(character, ensure_ascii=False)[1:-1]
 
 
-POINTERS = st.lists(NAMES, max_size=3).map(
-    lambda names: "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
-)
+def _pointer(path: list[str]) -> str:
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in path)
 
 
-@settings(max_examples=examples(600), deadline=None)
+POINTERS = st.lists(NAMES, max_size=3).map(_pointer)
+
+
+@st.composite
+def pointed(draw: st.DrawFn) -> tuple[str, str]:
+    """A document with a leaf that a pointer leads to, and that pointer."""
+    path, text = draw(st.lists(NAMES, max_size=3)), draw(LEAVES)
+    for name in reversed(path):
+        before, after = draw(documents(1)), draw(documents(1))
+        if name in ("0", "1") and draw(st.booleans()):
+            text = f"[{'' if name == '0' else before + ','}{text},{after}]"
+        else:
+            pairs = [f"{draw(quoted(st.just(name)))}{draw(SPACES)}:{text}"]
+            pairs += [f"{draw(quoted(NAMES))}:{after}"] if draw(st.booleans()) else []
+            text = "{" + f",{draw(SPACES)}".join(pairs) + "}"
+        text = draw(SPACES) + text + draw(SPACES)
+    return text, _pointer(path)
+
+
+@settings(max_examples=examples(400), deadline=None)
+@given(pointed(), rules("json"))
+def test_both_read_the_same_where_a_pointer_leads(
+    document: tuple[str, str], rule: dict[str, Any]
+) -> None:
+    text, pointer = document
+
+    agreed(text.encode(), {**rule, "pointer": pointer})
+
+
+@settings(max_examples=examples(400), deadline=None)
 @given(documents(), rules("json", POINTERS))
 def test_both_read_the_same_from_a_json_message(text: str, rule: Any) -> None:
     agreed(text.encode(), rule)

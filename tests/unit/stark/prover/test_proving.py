@@ -13,18 +13,24 @@ from hypothesis import strategies as st
 
 from dragon.errors import UnluckyChallenge, WrongWitness
 from dragon.stark import field
+from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.blocks import verify_window
 from dragon.stark.commitment import commit, encode_output
 from dragon.stark.field import GENERATOR, P
-from dragon.stark.parameter_sets import STANDARD
+from dragon.stark.parameter_sets import CLASSIC, STANDARD
 from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.prover import prover
 from dragon.stark.prover.blocks import hash_many, prove_blocks, window_witness
+from dragon.stark.prover.blocks_statement import BlocksWitness
 from dragon.stark.prover.kernels.jit import Words
-from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
+from dragon.stark.prover.rescue_chain import (
+    chain_output,
+    prove_rescue_chain,
+    prove_rescue_chain_deterministically,
+)
 from dragon.stark.prover.threads import ThreadTeam
-from dragon.stark.prover.ziggy import prove_ziggy
+from dragon.stark.prover.ziggy import prove_ziggy, prove_ziggy_deterministically
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.rescue import rescue_hash
 from dragon.stark.verifier import verify
@@ -33,6 +39,7 @@ from dragon.stark.ziggy import public_key, verify_signature
 IDENTITY = [2**60 + k for k in range(8)]
 OPENINGS = [bytes([k]) * 60 for k in (0x5A, 0x5B, 0x5C)]
 RHO = bytes(range(32))
+KEY = bytes(range(1, 33))
 OUTPUTS = [encode_output(rescue_hash(IDENTITY)), *(commit(opening) for opening in OPENINGS)]
 CHAIN = Parameters(2, 8, 3, (0, 2), 16)
 
@@ -42,7 +49,7 @@ few = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck
 @few
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=80))
 def test_signatures_verify(private_key: bytes, message: bytes) -> None:
-    proof = prove_ziggy(private_key, message)
+    proof = prove_ziggy(private_key, message, RHO)
 
     verify_signature(encode_output(public_key(private_key)), message, proof)
 
@@ -68,7 +75,7 @@ def test_chains_verify(batches: int, start: int, zero_knowledge: bool) -> None:
     n = draft.trace_length(air.original_length)
     parameters = dataclasses.replace(draft, last_layer_degree_bound=n // 4)
 
-    proof = prove_rescue_chain(witness, parameters, output=air.output)
+    proof = prove_rescue_chain(witness, parameters, RHO, output=air.output)
 
     verify(air, parameters, proof)
 
@@ -82,6 +89,47 @@ def test_fresh_randomness_gives_another_proof_of_the_same_statement() -> None:
     assert len(proofs) == 2
     for proof in proofs:
         verify_window("standard", OUTPUTS[0], [], b"m", proof)
+
+
+@pytest.mark.parametrize("parameters", [None, Parameters(3, 20, 4, (0, 1), 32)])
+def test_signatures_have_fresh_blinding_that_verifies_like_the_original(
+    parameters: Parameters | None,
+) -> None:
+    air = BlocksAir((public_key(KEY),), b"m")
+    chosen = CLASSIC.parameters(1) if parameters is None else parameters
+    signatures = {prove_ziggy(KEY, b"m", bytes([k]) * 32, parameters) for k in range(2)}
+    original = prove_ziggy_deterministically(KEY, b"m", parameters)
+
+    assert len({*signatures, original}) == 3
+    assert original == prove_ziggy_deterministically(KEY, b"m", parameters)
+    for signature in (*signatures, original):
+        verify(air, chosen, signature)
+
+
+def test_chains_have_fresh_blinding_that_verifies_like_the_original() -> None:
+    witness = [[k, 1, 2, 3] for k in range(4)]
+    air = RescueChainAir(chain_output(witness), 3)
+    proofs = {prove_rescue_chain(witness, CHAIN, bytes([k]) * 32) for k in range(2)}
+    original = prove_rescue_chain_deterministically(witness, CHAIN)
+
+    assert len({*proofs, original}) == 3
+    for proof in (*proofs, original):
+        verify(air, CHAIN, proof)
+
+
+def test_a_repeated_rho_gives_two_parameter_sets_different_blinding() -> None:
+    """With deterministic blinding, such a pair reveals the key (section 14.1)."""
+    air = BlocksAir((public_key(KEY),), b"m")
+    first, second = (Parameters(3, 38, bits, (0, 2), 16) for bits in (8, 9))
+
+    def seeds_of(deterministic: bool) -> set[bytes]:
+        witness = BlocksWitness(
+            air, ([1] * 8,), rho=RHO, private_key=KEY, deterministic=deterministic
+        )
+        return {witness.zk_seed(first), witness.zk_seed(second)}
+
+    assert len(seeds_of(deterministic=True)) == 1
+    assert len(seeds_of(deterministic=False)) == 2
 
 
 def test_the_number_of_threads_does_not_change_the_proof() -> None:
@@ -130,6 +178,10 @@ def test_malformed_secrets_are_refused(secrets: list[bytes | list[int]]) -> None
 def test_rho_of_another_length_is_refused() -> None:
     with pytest.raises(WrongWitness):
         prove_blocks("standard", [IDENTITY], b"", RHO[:31])
+    with pytest.raises(WrongWitness):
+        prove_ziggy(KEY, b"", RHO[:31])
+    with pytest.raises(WrongWitness):
+        prove_rescue_chain([[1, 1, 1, 1]] * 4, CHAIN, b"")
 
 
 def test_an_unknown_parameter_set_is_refused() -> None:
@@ -158,10 +210,10 @@ def test_a_chain_that_ends_elsewhere_is_refused() -> None:
     witness = [[k, 0, 0, 0] for k in range(4)]
 
     with pytest.raises(WrongWitness):
-        prove_rescue_chain(witness, CHAIN, output=(1, 2, 3, 4))
+        prove_rescue_chain(witness, CHAIN, RHO, output=(1, 2, 3, 4))
     for malformed in (witness[:3], witness[:1], [*witness[:3], [P, 0, 0, 0]], [[0, 0, 0]] * 4):
         with pytest.raises(WrongWitness):
-            prove_rescue_chain(malformed, CHAIN)
+            prove_rescue_chain(malformed, CHAIN, RHO)
 
 
 # -- the out-of-domain point ---------------------------------------------------------------------

@@ -15,8 +15,8 @@ from dragon.stark.parameter_sets import TEST_REFERENCE
 from dragon.stark.parameters import Parameters, Slack
 from dragon.stark.prover.blocks import prove_blocks, window_witness
 from dragon.stark.prover.prover import prove
-from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
-from dragon.stark.prover.ziggy import prove_ziggy
+from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain_deterministically
+from dragon.stark.prover.ziggy import prove_ziggy, prove_ziggy_deterministically
 from plainprover import Prover as PlainProver
 from plaintraces import Chain
 
@@ -28,30 +28,34 @@ def preimages(file: Any) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("name", vectors.ZIGGY_PROOFS)
-def test_ziggy_signatures_equal_the_published_ones(name: str) -> None:
+def test_deterministic_ziggy_signatures_equal_the_published_ones(name: str) -> None:
     file = vectors.ziggy(name)
     key, message = vectors.private_key(file), file["public_input"]["message"].encode()
 
-    proof = prove_ziggy(key, message, vectors.parameters(file["proof_parameters"]))
+    proof = prove_ziggy_deterministically(
+        key, message, vectors.parameters(file["proof_parameters"])
+    )
 
     assert proof == vectors.proof_bytes(file)
 
 
-def test_ziggy_signatures_are_classic_by_default() -> None:
+def test_deterministic_ziggy_signatures_are_classic_by_default() -> None:
     file = vectors.ziggy("ziggy_proof_1.json")
 
-    proof = prove_ziggy(vectors.private_key(file), b"Hello World!")
+    proof = prove_ziggy_deterministically(vectors.private_key(file), b"Hello World!")
 
     assert proof == vectors.proof_bytes(file)
 
 
 @pytest.mark.parametrize("name", vectors.RESCUE_PROOFS)
-def test_rescue_chains_equal_the_published_ones(name: str) -> None:
+def test_deterministic_rescue_chains_equal_the_published_ones(name: str) -> None:
     file = vectors.ziggy(name)
     witness = [vectors.bases(word) for word in file["private_input_for_tests_only"]["witness"]]
     output = vectors.digest(file["public_input"]["output"])
 
-    proof = prove_rescue_chain(witness, vectors.parameters(file["proof_parameters"]))
+    proof = prove_rescue_chain_deterministically(
+        witness, vectors.parameters(file["proof_parameters"])
+    )
 
     assert proof == vectors.proof_bytes(file)
     assert chain_output(witness) == output
@@ -103,7 +107,9 @@ def test_the_blinding_of_the_reference_cannot_be_chosen_by_name() -> None:
     assert parameters.slack is Slack.REFERENCE
 
     with pytest.raises(UnsafeParameters):
-        prove_ziggy(bytes(32), b"", parameters)
+        prove_ziggy(bytes(32), b"", RHO, parameters)
+    with pytest.raises(UnsafeParameters):
+        prove_ziggy_deterministically(bytes(32), b"", parameters)
     with pytest.raises(UnsafeParameters):
         prove_blocks("ziggy-classic", [[0] * 8], b"", RHO)
 
@@ -123,7 +129,7 @@ def test_chains_of_other_shapes_equal_those_of_the_plain_prover(
     witness = [[k, k + 1, k * k, 7] for k in range(length + 1)]
     air = RescueChainAir(chain_output(witness), length)
 
-    proof = prove_rescue_chain(witness, parameters, threads=2)
+    proof = prove_rescue_chain_deterministically(witness, parameters, threads=2)
 
     rows = Chain().run(witness, air.original_length)
     assert proof == PlainProver(air, parameters, seeds.chain_zk_seed(witness)).prove(rows)

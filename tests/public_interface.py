@@ -18,7 +18,10 @@ import pytest
 
 from dragon.net import http_client
 from dragon.net.http_client import HttpClient
+from dragon.net.log_client import LogClient
 from dragon.net.stream_client import StreamClient
+from dragon.net.stream_reports import assemble, find_windows
+from dragon.net.stream_windows import StreamWindows
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.period import PeriodLeaf
 from dragon.protocol.trust import Trust
@@ -92,6 +95,7 @@ def _write_files(folder: Path, world: StreamWorld, stream: Any) -> None:
     _write_json(folder / "downtime.json", _downtime(world))
     (folder / "evidence.json").write_bytes(_evidence(world))
     _write_json(folder / "period.json", _period(world))
+    (folder / "report.jsonl").write_bytes(_report(world, str(stream["stream"])))
     _write_json(folder / "receipts/chunk-00000000.json", world.receipt(stream, 0).to_json())
     (folder / "chunk-00000000").write_bytes(DATA)
     (folder / "readings.txt").write_bytes(3 * DATA)
@@ -111,6 +115,14 @@ def _evidence(world: StreamWorld) -> bytes:
     now = int(world.clock.now)
     event, _ = collector.transition(now, around=1000)
     return collector.collect(event, now - 1000, now, now=now).encode()
+
+
+def _report(world: StreamWorld, stream: str) -> bytes:
+    http = HttpClient(world.session("reader"))
+    windows = StreamWindows(StreamClient(STREAM_URL, http), stream)
+    log, until = LogClient(http, world.committee.urls), int(world.clock.now)
+    found = find_windows(windows, log, 0, until)
+    return b"".join(assemble(windows, log, found, (0, until), with_proofs=True).encode())
 
 
 def _period(world: StreamWorld) -> Any:

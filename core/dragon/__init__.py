@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from dragon.protocol.period import PeriodReport, ProvenLeaf
     from dragon.protocol.streams.receipt import Receipt
     from dragon.protocol.streams.receipt_verification import is_complete, verify_receipt
+    from dragon.protocol.streams.stream_report import StreamReport
+    from dragon.protocol.streams.stream_report_verification import verify_stream_report
     from dragon.protocol.trust import Trust
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "ProvenLeaf",
     "Receipt",
     "StreamClient",
+    "StreamReport",
     "StreamUpload",
     "Trust",
     "compute_payout",
@@ -54,6 +57,7 @@ __all__ = [
     "verify_evidence",
     "verify_log",
     "verify_receipt",
+    "verify_stream_report",
 ]
 
 # Public name → module and the name in that module.
@@ -71,6 +75,7 @@ _SOURCES: Final = {
     "ProvenLeaf": "dragon.protocol.period:ProvenLeaf",
     "Receipt": "dragon.protocol.streams.receipt:Receipt",
     "StreamClient": "dragon.net.stream_client:StreamClient",
+    "StreamReport": "dragon.protocol.streams.stream_report:StreamReport",
     "StreamUpload": "dragon.net.stream_upload:StreamUpload",
     "Trust": "dragon.protocol.trust:Trust",
     "compute_payout": "dragon.agreements.payout:compute_payout",
@@ -80,6 +85,9 @@ _SOURCES: Final = {
     "verify_evidence": "dragon.protocol.evidence.verification:verify",
     "verify_log": "dragon.log.audit:audit",
     "verify_receipt": "dragon.protocol.streams.receipt_verification:verify_receipt",
+    "verify_stream_report": (
+        "dragon.protocol.streams.stream_report_verification:verify_stream_report"
+    ),
 }
 
 if not TYPE_CHECKING:  # else a type checker would accept any name at all

@@ -35,6 +35,7 @@ from dragon_operator.app import create_app
 from dragon_operator.approvals import Approvals, approval_path
 from dragon_operator.attester import Attester
 from dragon_operator.beat_relay import BeatRelay
+from dragon_operator.compiled_verification import CompiledVerification
 from dragon_operator.components import Components
 from dragon_operator.databases import Databases
 from dragon_operator.evidence_recorder import EvidenceRecorder
@@ -99,6 +100,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         components.evidence.run,
         components.beats.run,
         clients.members.run,
+        CompiledVerification(lambda: bool(components.log.state.streams)).run,
     ]
     return Service(create_app(components, clients), loops, close, lanes(settings.threads))
 

@@ -37,11 +37,12 @@ def test_the_examples_of_the_page_run_in_its_order(capsys: pytest.CaptureFixture
         exec(compile(code, f"docs/library.md, example {number}", "exec"), names)
 
     said = capsys.readouterr().out
-    assert len(EXAMPLES) == 14
+    assert len(EXAMPLES) == 15
     assert "quorum_not_met {'signers': 2, 'needed': 3}" in said
     assert "operator_1 up " in said
     assert re.search(r"^complete$", said, re.MULTILINE)
     assert "operator_2 was down for 35 s" in said
+    assert "1 windows without a gap, 1 chunks" in said
     assert "780 bytes in 1 chunks" in said
     assert "operator_3 records " in said
     assert "saw up answered at " in said

@@ -160,6 +160,7 @@ def _check_event_size(committee: Committee) -> None:
 def _largest_batches(committee: Committee) -> Iterator[bytes]:
     """Yield batches of one event: the largest of each kind that may be the largest of all."""
     digest = to_hex(bytes(32))
+    # The name of a parameter set has 24 characters less, which leaves room for `statement`.
     window: dict[str, Json] = dict.fromkeys(("stream", "previous", "header", "proof"), digest)
     window |= {"kind": "window", "verdict": "invalid", "reason": "statement", "committee": digest}
     window |= {"parameters": "p" * 32, "number": MAX_INTEGER, "timestamp": MAX_INTEGER}

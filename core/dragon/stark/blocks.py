@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dragon.stark.airs.blocks import BlocksAir
-from dragon.stark.commitment import decode_output
+from dragon.stark.commitment import decode_outputs
 from dragon.stark.parameter_sets import MAX_BLOCKS, named_set, strict_set
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.verifier import verify
@@ -27,7 +27,7 @@ def statement(outputs: Sequence[bytes], message: bytes) -> BlocksAir:
     if len(outputs) > MAX_BLOCKS:
         text = f"{len(outputs)} outputs; a proof covers at most {MAX_BLOCKS}"
         raise ProofRefused(Reason.PARAMETERS, text)
-    return BlocksAir(tuple(decode_output(output) for output in outputs), message)
+    return BlocksAir(decode_outputs(outputs), message)
 
 
 def verify_blocks(set_name: str, outputs: Sequence[bytes], message: bytes, proof: bytes) -> None:
@@ -54,8 +54,7 @@ def window_outputs(identity: bytes, commitments: Sequence[bytes]) -> list[bytes]
     if not isinstance(commitments, (list, tuple)) or len(commitments) > MAX_CHUNKS:
         message = f"a window must be a list of at most {MAX_CHUNKS} commitments"
         raise ProofRefused(Reason.INPUT, message)
-    for output in (identity, *commitments):
-        decode_output(output)
+    decode_outputs((identity, *commitments))
     if identity in commitments:
         chunk = commitments.index(identity)
         message = f"the commitment of chunk {chunk} equals the identity"

@@ -12,20 +12,20 @@ class ProofReader:
     """Reads a proof item by item, from the front."""
 
     def __init__(self, proof: bytes) -> None:
-        self._proof = proof
+        self.proof = proof
         self.offset = 0
 
     def take(self, size: int) -> bytes:
         """The next `size` bytes. Raises ProofRefused (proof_too_short)."""
         start, self.offset = self.offset, self.offset + size
-        if self.offset > len(self._proof):
-            message = f"the proof has {len(self._proof)} bytes; at least {self.offset} are needed"
+        if self.offset > len(self.proof):
+            message = f"the proof has {len(self.proof)} bytes; at least {self.offset} are needed"
             raise ProofRefused(Reason.PROOF_TOO_SHORT, message)
-        return self._proof[start : self.offset]
+        return self.proof[start : self.offset]
 
     def end(self) -> None:
         """Check that all bytes were read. Raises ProofRefused (trailing_bytes)."""
-        if left := len(self._proof) - self.offset:
+        if left := len(self.proof) - self.offset:
             raise ProofRefused(Reason.TRAILING_BYTES, f"{left} bytes follow the end of the proof")
 
 

@@ -10,6 +10,7 @@ is the reading plus 2^59 as 8 bytes, big endian. The last limb is this value.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from dragon.stark import field
@@ -38,12 +39,18 @@ def decode_output(raw: bytes) -> Digest:
 
     Raises ProofRefused (input): it does not have 32 bytes, or a word is not below p.
     """
-    _require_bytes(raw, OUTPUT_BYTES, "an output")
+    return decode_outputs([raw])[0]
+
+
+def decode_outputs(outputs: Sequence[bytes]) -> tuple[Digest, ...]:
+    """Decode many outputs together. Raises ProofRefused (input), as `decode_output` does."""
+    for raw in outputs:
+        _require_bytes(raw, OUTPUT_BYTES, "an output")
     try:
-        c0, c1, c2, c3 = field.decode(raw)
+        elements = iter(field.decode(b"".join(outputs)))
     except ProofRefused:
         raise ProofRefused(Reason.INPUT, "an output contains a word that is not below p") from None
-    return c0, c1, c2, c3
+    return tuple(zip(elements, elements, elements, elements, strict=True))
 
 
 def opening_limbs(opening: bytes) -> list[int]:

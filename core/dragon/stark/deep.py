@@ -59,11 +59,11 @@ class DeepPolynomial:
     def __init__(
         self, constraints: Sequence[Boundary], coefficients: Sequence[Element], lengths: Lengths
     ) -> None:
-        self._groups: dict[Element, _Group] = {}
+        self.groups: dict[Element, Group] = {}  # by their point
         self._air_columns, self._columns = lengths.air_columns, lengths.columns
         width = lengths.columns + 3 * (1 + max(c.column for c in constraints) - lengths.columns)
         for constraint, coefficient in zip(constraints, coefficients, strict=True):
-            group = self._groups.setdefault(constraint.point, _Group(width))
+            group = self.groups.setdefault(constraint.point, Group(width))
             group.add(constraint, coefficient, lengths.columns)
 
     def at(self, points: Sequence[int], rows: Sequence[Sequence[int]]) -> list[Element]:
@@ -75,7 +75,7 @@ class DeepPolynomial:
         Raises ZeroDivisionError: an x is the point of a constraint.
         """
         values = [self._blinding(row) for row in rows]
-        for point, group in self._groups.items():
+        for point, group in self.groups.items():
             reciprocals = Reciprocals(point)
             packed, constant = ext.pack(group.weights), group.constant
             inverses = reciprocals.norm_inverses(points)
@@ -92,7 +92,7 @@ class DeepPolynomial:
         return c0, c1, c2
 
 
-class _Group:
+class Group:
     """The terms that share a point: numerator Σ weights·words - constant."""
 
     def __init__(self, width: int) -> None:

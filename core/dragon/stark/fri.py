@@ -51,7 +51,7 @@ def commit(
     nonce = _proof_of_work(parameters.proof_of_work_bits, channel)
     state_after_nonce = chain.state
     bound = lengths.domain_size >> steps[0]
-    queries = [chain.number(bound) for _ in range(parameters.n_queries)]
+    queries = chain.numbers(parameters.n_queries, bound)
     return FriCommitments(
         deep_coefficients,
         constraints,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from hashlib import blake2s
 from typing import Final, Self
 
@@ -13,6 +14,7 @@ NONCE_BYTES: Final = 8
 MAX_GRINDING_BITS: Final = 40
 _GRINDING_MAGIC: Final = bytes.fromhex("0123456789abcded")
 _BLOCK_PADDING: Final = bytes(24)
+_WORD_BYTES: Final = 8
 _WORD_MASK: Final = 2**62 - 1  # p has 62 bits
 
 
@@ -61,30 +63,49 @@ class HashChain:
             taken, self._spare = fresh[:rest], self._spare + fresh[rest:]
         return blocks + taken
 
-    def word(self) -> int:
-        """A uniform 64-bit number."""
-        return int.from_bytes(self.draw(8), "big")
+    def words(self, count: int) -> list[int]:
+        """`count` uniform 64-bit numbers: the same as so many draws of eight bytes each."""
+        drawn: list[int] = []
+        while len(drawn) < count:
+            if not self._spare:
+                self._spare = self._block()
+            if len(self._spare) % _WORD_BYTES:
+                drawn.append(int.from_bytes(self.draw(_WORD_BYTES), "big"))
+                continue
+            size = min(len(self._spare), _WORD_BYTES * (count - len(drawn)))
+            drawn += struct.unpack(f">{size // _WORD_BYTES}Q", self._spare[:size])
+            self._spare = self._spare[size:]
+        return drawn
 
     def base(self) -> int:
-        """A uniform element of F: the first 62-bit word below p, read as Montgomery form."""
-        while (word := self.word() & _WORD_MASK) >= P:
-            pass
-        return word * R_INVERSE % P
+        """A uniform element of F."""
+        return self.bases(1)[0]
+
+    def bases(self, count: int) -> list[int]:
+        """`count` uniform elements of F: each the next 62-bit word below p, as Montgomery form."""
+        drawn: list[int] = []
+        while missing := count - len(drawn):
+            masked = [word & _WORD_MASK for word in self.words(missing)]
+            drawn += [word * R_INVERSE % P for word in masked if word < P]
+        return drawn
 
     def extension(self) -> Element:
         """A uniform element of K. Its coordinates are drawn in the order c0, c1, c2."""
-        c0 = self.base()
-        c1 = self.base()
-        c2 = self.base()
+        c0, c1, c2 = self.bases(3)
         return c0, c1, c2
 
     def extensions(self, count: int) -> list[Element]:
         """`count` uniform elements of K."""
-        return [self.extension() for _ in range(count)]
+        drawn = iter(self.bases(3 * count))
+        return list(zip(drawn, drawn, drawn, strict=True))
 
     def number(self, bound: int) -> int:
         """A uniform number below `bound`, which is a power of two."""
-        return self.word() % bound
+        return self.numbers(1, bound)[0]
+
+    def numbers(self, count: int, bound: int) -> list[int]:
+        """`count` uniform numbers below `bound`, which is a power of two."""
+        return [word % bound for word in self.words(count)]
 
 
 def grinding_prefix(state: bytes, bits: int) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import mul as times
 
+from dragon.stark import compiled, field
 from dragon.stark import extension as ext
-from dragon.stark import field
 from dragon.stark.extension import Element
 from dragon.stark.field import P
 from dragon.stark.parameters import Lengths
@@ -21,6 +21,13 @@ def interpolants_at(columns: Sequence[Sequence[int]], u: Element) -> list[Elemen
 
     Raises ZeroDivisionError: u lies in the subgroup.
     """
+    if functions := compiled.in_use():
+        return functions.interpolants_at(columns, u)
+    return plain_interpolants_at(columns, u)
+
+
+def plain_interpolants_at(columns: Sequence[Sequence[int]], u: Element) -> list[Element]:
+    """`interpolants_at` with nothing but the standard library."""
     m = len(columns[0])
     points = field.powers(field.root_of_unity(m), m)
     reciprocals = Reciprocals(u)

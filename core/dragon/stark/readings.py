@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dragon.stark.airs.readings import ReadingsAir
 from dragon.stark.blocks import window_outputs
-from dragon.stark.commitment import decode_output
+from dragon.stark.commitment import decode_outputs
 from dragon.stark.parameter_sets import strict_set
 from dragon.stark.reading_bounds import ReadingBounds
 from dragon.stark.refusal import ProofRefused, Reason
@@ -41,8 +41,7 @@ def readings_statement(
         text = "a readings statement needs bounds, and a message of bytes"
         raise ProofRefused(Reason.INPUT, text)
     outputs = window_outputs(identity, commitments)
-    decoded = tuple(decode_output(output) for output in outputs)
-    return ReadingsAir(decoded, len(commitments), carried, bounds, message)
+    return ReadingsAir(decode_outputs(outputs), len(commitments), carried, bounds, message)
 
 
 def verify_readings(  # noqa: PLR0917 - the arguments of `readings_statement`, set and proof

@@ -24,13 +24,15 @@ class Reciprocals:
         self.total: Element = ext.add(first, second)
         self.product: Element = ext.mul(first, second)
         # N(u - a) = e3 - e2·a + e1·a² - a³ with the elementary symmetric functions e_i of u, ū, u̿.
-        self._e1 = ext.add(u, self.total)[0]
-        self._e2 = ext.add(ext.mul(u, self.total), self.product)[0]
-        self._e3 = ext.mul(u, self.product)[0]
+        self.norm = (
+            ext.add(u, self.total)[0],
+            ext.add(ext.mul(u, self.total), self.product)[0],
+            ext.mul(u, self.product)[0],
+        )
 
     def norm_inverses(self, points: Sequence[int]) -> list[int]:
         """1/N(u - a) for each a of `points`. Raises ZeroDivisionError: a point equals u."""
-        e1, e2, e3 = self._e1, self._e2, self._e3
+        e1, e2, e3 = self.norm
         return field.batch_inverse([(e3 - a * (e2 - a * (e1 - a) % P)) % P for a in points])
 
     def cofactor(self, a: int) -> Element:

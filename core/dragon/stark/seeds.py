@@ -7,6 +7,7 @@ determines all blinding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from dragon.stark import field
 from dragon.stark.hashchain import blake2s_256
@@ -33,7 +34,7 @@ def blocks_channel_seed(
 
     It is injective in (parameters, number of blocks, outputs, message).
     """
-    encoded = b"".join(field.encode(output) for output in outputs)
+    encoded = field.encode(chain.from_iterable(outputs))
     count = len(outputs).to_bytes(8, "big")
     return b"Ziggy blocks\0" + parameters_digest + count + encoded + message
 
@@ -43,7 +44,7 @@ def blocks_zk_seed(channel_seed: bytes, rho: bytes, preimages: Sequence[Sequence
 
     `rho` is 32 fresh random bytes. `preimages` holds one preimage per block, including padding.
     """
-    encoded = b"".join(field.encode(preimage) for preimage in preimages)
+    encoded = field.encode(chain.from_iterable(preimages))
     return b"Ziggy blocks private seed\0" + blake2s_256(channel_seed) + rho + encoded
 
 
@@ -62,13 +63,13 @@ def readings_channel_seed(
     all fields before the message have a fixed length given the number of outputs.
     """
     counts = len(outputs).to_bytes(8, "big") + n_readings.to_bytes(8, "big") + bytes([carried])
-    encoded = b"".join(field.encode(output) for output in outputs)
+    encoded = field.encode(chain.from_iterable(outputs))
     return b"Ziggy readings\0" + parameters_digest + counts + bounds + encoded + message
 
 
 def readings_zk_seed(channel_seed: bytes, rho: bytes, preimages: Sequence[Sequence[int]]) -> bytes:
     """The blinding seed of a readings proof, with the arguments of `blocks_zk_seed`."""
-    encoded = b"".join(field.encode(preimage) for preimage in preimages)
+    encoded = field.encode(chain.from_iterable(preimages))
     return b"Ziggy readings private seed\0" + blake2s_256(channel_seed) + rho + encoded
 
 
@@ -79,7 +80,7 @@ def chain_channel_seed(output: Sequence[int], chain_length: int) -> bytes:
 
 def chain_zk_seed(witness: Sequence[Sequence[int]]) -> bytes:
     """The deterministic blinding seed of a Rescue chain. It depends on the witness only (14.1)."""
-    encoded = b"".join(field.encode(word) for word in witness)
+    encoded = field.encode(chain.from_iterable(witness))
     return b"Rescue hash chain private seed\0" + encoded
 
 

@@ -6,14 +6,16 @@ The parameters, which the relying party chooses, bound its work.
 
 from __future__ import annotations
 
-from dragon.stark import fri, oods
+from typing import NamedTuple
+
+from dragon.stark import compiled, fri, oods
 from dragon.stark.air import Air
 from dragon.stark.bounds import check_size
 from dragon.stark.channel import ProofReader, VerifierChannel
 from dragon.stark.deep import boundaries
-from dragon.stark.parameters import Parameters
+from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.queries import open_queries
-from dragon.stark.transcript import Transcript
+from dragon.stark.transcript import FriCommitments, OutOfDomain, Transcript
 
 
 def verify(air: Air, parameters: Parameters, proof: bytes) -> None:
@@ -22,7 +24,12 @@ def verify(air: Air, parameters: Parameters, proof: bytes) -> None:
     Returns nothing. Raises ProofRefused: the proof is invalid; `reason` names the check that failed
     first.
     """
-    replay(air, parameters, proof)
+    committed = _commitments(air, parameters, proof)
+    functions = compiled.in_use()
+    # The plain functions name the check that failed; their answer counts.
+    if functions is None or not functions.check_queries(parameters, *committed):
+        open_queries(parameters, *committed)
+    committed.reader.end()
 
 
 def replay(air: Air, parameters: Parameters, proof: bytes) -> Transcript:
@@ -30,6 +37,24 @@ def replay(air: Air, parameters: Parameters, proof: bytes) -> Transcript:
 
     Raises ProofRefused, like `verify`.
     """
+    committed = _commitments(air, parameters, proof)
+    # (4) Check the layers against trace and composition at the queries.
+    openings = open_queries(parameters, *committed)
+    # (5) Check that no byte is left.
+    committed.reader.end()
+    return Transcript(committed.sampled, committed.fri, openings)
+
+
+class _Commitments(NamedTuple):
+    """What precedes the query phase."""
+
+    lengths: Lengths
+    reader: ProofReader
+    sampled: OutOfDomain
+    fri: FriCommitments
+
+
+def _commitments(air: Air, parameters: Parameters, proof: bytes) -> _Commitments:
     # (1) Check that statement, parameters and size of the proof fit together.
     air.admit(parameters)
     lengths = parameters.lengths(air.original_length, air.columns)
@@ -45,10 +70,4 @@ def replay(air: Air, parameters: Parameters, proof: bytes) -> Transcript:
         sampled.point, air.mask, sampled.mask_values, sampled.composition_values, lengths
     )
     committed = fri.commit(parameters, lengths, channel, constraints)
-
-    # (4) Check the layers against trace and composition at the queries.
-    openings = open_queries(parameters, lengths, reader, sampled, committed)
-
-    # (5) Check that no byte is left.
-    reader.end()
-    return Transcript(sampled, committed, openings)
+    return _Commitments(lengths, reader, sampled, committed)

@@ -20,7 +20,7 @@ def secret_preimage(private_key: bytes) -> list[int]:
     if len(private_key) != PRIVATE_KEY_BYTES:
         raise ValueError(f"a private key must have 32 bytes, not {len(private_key)}")
     chain = HashChain(b"Ziggy secret preimage seed\0" + private_key)
-    return [chain.base() for _ in range(RATE)]
+    return chain.bases(RATE)
 
 
 def public_key(private_key: bytes) -> Digest:

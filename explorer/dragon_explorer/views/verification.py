@@ -27,6 +27,7 @@ What = Literal[
     "leaf",
     "report",
     "evidence",
+    "stream report",
     "unknown",
 ]
 

@@ -28,6 +28,7 @@ from dragon.protocol.streams.receipt_verification import (
     refused,
     verify,
 )
+from dragon.protocol.streams.stream_report import is_report
 from dragon.protocol.trust import Trust
 from dragon_explorer.epochs import Epochs
 from dragon_explorer.sources import Sources
@@ -52,6 +53,7 @@ from dragon_explorer.views.verify_agreements import (
     period,
     report,
 )
+from dragon_explorer.views.verify_streams import stream_report
 
 MAX_VERIFY_BYTES: Final = MAX_RECEIPT_BYTES
 LINE_OUTCOMES: Final[Mapping[Outcome, LineOutcome]] = {
@@ -82,6 +84,7 @@ COMMANDS: Final[Mapping[What, str]] = {
     "leaf": "dragon verify period leaf.json --committee {trusted}",
     "report": "dragon verify report report.html --committee {trusted}",
     "evidence": "dragon verify evidence evidence.json --committee {trusted}",
+    "stream report": ("dragon verify stream-report report.jsonl --stream ID --committee {trusted}"),
 }
 
 
@@ -104,6 +107,8 @@ class LogLineage(Lineage):
 
 def verification(raw: bytes, sources: Sources) -> Verification:
     """Verify a document. Never raises for a document, whatever it contains."""
+    if is_report(raw):
+        return _stream_report(raw, sources)
     try:
         value = embedded(raw) if is_page(raw) else parse(raw)
     except NoReport as error:
@@ -112,8 +117,7 @@ def verification(raw: bytes, sources: Sources) -> Verification:
         why = f"it is not strict JSON: {error}" if raw.strip() else "it is empty"
         return _unknown(why)
     what: What = "report" if is_page(raw) else _what(value)
-    log = sources.log
-    trust = Trust(LogLineage((log.committee,), log=log, epochs=sources.epochs))
+    log, trust = sources.log, _trust(sources)
     checks: dict[What, Callable[[], Verification]] = {
         "receipt": lambda: _receipt(raw, trust),
         "event": lambda: _event(value, trust, log),
@@ -132,8 +136,29 @@ def verification(raw: bytes, sources: Sources) -> Verification:
     except DragonError as error:
         lines = (Line("form", "refused", str(error)),)
         found = Verification(what, "refused", f"The {what} is refused: {error}.", lines)
+    return _with_command(found, what, sources)
+
+
+def _trust(sources: Sources) -> Trust:
+    log = sources.log
+    return Trust(LogLineage((log.committee,), log=log, epochs=sources.epochs))
+
+
+def _with_command(found: Verification, what: What, sources: Sources) -> Verification:
     command = COMMANDS.get(what, "").format(trusted=trust_file(sources))
     return replace(found, command=command)
+
+
+def _stream_report(raw: bytes, sources: Sources) -> Verification:
+    # A browser sends the line ends of a pasted text as CR LF.
+    text = raw.replace(b"\r\n", b"\n").rstrip(b"\n") + b"\n"
+    try:
+        found = stream_report(text, _trust(sources), sources.log)
+    except DragonError as error:
+        lines = (Line("form", "refused", str(error)),)
+        said = f"The stream report is refused: {error}."
+        found = Verification("stream report", "refused", said, lines)
+    return _with_command(found, found.what, sources)
 
 
 def _what(value: Json) -> What:
@@ -149,7 +174,7 @@ def _unknown(why: str) -> Verification:
     lines = (Line("form", "refused", why),)
     sentence = (
         "This document cannot be verified. Expected a receipt, a certificate, an event, a period "
-        "report, or evidence."
+        "report, a stream report, or evidence."
     )
     return Verification("unknown", "refused", sentence, lines)
 

@@ -10,7 +10,7 @@ from typing import Final
 from dragon import errors
 from dragon.encoding import to_hex
 from dragon.log.index_tables import Applied
-from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.streams.votes import Vote, decided_votes
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.security import window_level_bits, window_security
@@ -30,6 +30,7 @@ class VerdictRow:
 
     position: int
     verdict: str
+    statement: Statement | None  # what was proven; None in a stream without readings
     reason: str
     timestamp: int
     parameters: str
@@ -91,6 +92,7 @@ def _verdict(
     return VerdictRow(
         position=found.position,
         verdict=str(claim.verdict),
+        statement=claim.statement,
         reason=str(claim.reason),
         timestamp=claim.timestamp,
         parameters=claim.parameters,
@@ -102,14 +104,18 @@ def _verdict(
         needed=committee.quorum(claim.KIND),
         least_bits=window_level_bits(claim.parameters, MAX_CHUNKS) if is_valid else None,
         chunks=row.chunks,
-        security=_security(claim.parameters, row.chunks) if is_valid else None,
+        security=_security(claim, row.chunks) if is_valid else None,
         command=verify_command(sources, found.position),
         certificate=event.to_json(),
     )
 
 
-def _security(parameters: str, chunks: int | None) -> Mapping[str, int] | None:
-    found = None if chunks is None else window_security(parameters, chunks)
+def _security(claim: WindowClaim, chunks: int | None) -> Mapping[str, int] | None:
+    if chunks is None:
+        return None
+    # A proof about readings may begin with a chunk of the previous window.
+    most = min(MAX_CHUNKS, chunks + (claim.statement is Statement.READINGS))
+    found = window_security(claim.parameters, most)
     if found is None:
         return None
     return {name: floor(bits) for name, bits in found.rounded().items()}

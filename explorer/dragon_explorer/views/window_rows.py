@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from dragon.encoding import to_hex
 from dragon.log.index_tables import Applied
-from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.streams.votes import StatedVote, Vote, pending_votes
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.security import window_level_bits
@@ -203,7 +203,9 @@ def _figures(known: _Known, claim: WindowClaim | None) -> tuple[int | None, int 
         proof_bytes = each.proof_bytes if proof_bytes is None else proof_bytes
         security_bits = each.security_bits if security_bits is None else security_bits
     if claim is not None:  # the log certifies the parameter set, and that the proof is valid
-        most = MAX_CHUNKS if chunks is None else chunks
+        # A proof about readings may begin with a chunk of the previous window.
+        carried = claim.statement is Statement.READINGS
+        most = MAX_CHUNKS if chunks is None else min(MAX_CHUNKS, chunks + carried)
         is_valid = str(claim.verdict) == "valid"
         security_bits = window_level_bits(claim.parameters, most) if is_valid else None
     return chunks, proof_bytes, security_bits

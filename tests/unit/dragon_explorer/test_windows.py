@@ -16,7 +16,8 @@ import pytest
 from alerting import PaperFleet, config
 from dragon.encoding import MAX_INTEGER, to_hex
 from dragon.net.http_client import HttpClient
-from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.claims.window import InvalidReason, Statement, Verdict, WindowClaim
+from dragon.stark.security import window_level_bits
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.history import window_votes
 from dragon_explorer.history.window_votes import VoteRecorder
@@ -71,6 +72,7 @@ class Fleet(PaperFleet):
         self.windows: list[Any] = []
         self.decided: list[Any] = []
         self.closed: list[Any] = []
+        self.bytes: int | None = 9
         self.last = STREAM
         self.recorder = VoteRecorder(self.sources.window_votes, self.log)
         http = HttpClient(WsgiAdapter({"service:1": self._serve}).session())
@@ -80,7 +82,7 @@ class Fleet(PaperFleet):
         ]
 
     def _serve(self, environ: Any, start_response: Any) -> list[bytes]:
-        said = {"stream": NAME, "name": "s", "chunks": 3, "bytes": 9, "stopped": None}
+        said = {"stream": NAME, "name": "s", "chunks": 3, "bytes": self.bytes, "stopped": None}
         paths: dict[str, Any] = {
             "/readyz": {"status": "ready", "reasons": []},
             "/windows": {"windows": self.windows, "next": None},
@@ -447,3 +449,61 @@ def test_a_damaged_history_leaves_the_certified_windows_and_is_a_reason(fleet: F
     assert "certified" in fleet.page("/windows/0")
     reasons = fleet.app().test_client().get("/readyz").json["reasons"]
     assert any(each.startswith("damaged: ") for each in reasons)
+
+
+# Streams with readings
+
+WITHIN, NO_CLAIM = "within bounds", "no claim"
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"), [(Statement.READINGS, WITHIN), (Statement.BLOCKS, NO_CLAIM)]
+)
+def test_what_was_proven_of_a_window_is_shown(
+    fleet: Fleet, statement: Statement, words: str
+) -> None:
+    fleet.certify(statement=statement)
+    fleet.poll()
+
+    assert fleet.row()["statement"] == str(statement)
+    assert fleet.api("/windows/0")["verdicts"][0]["statement"] == str(statement)
+    assert words in fleet.page("")
+    assert words in fleet.page("/windows/0")
+
+
+def test_windows_of_streams_without_readings_state_nothing(fleet: Fleet) -> None:
+    fleet.closed = [closed()]
+    fleet.certify()
+    fleet.poll()
+
+    assert fleet.row()["statement"] is None
+    for page in (fleet.page(""), fleet.page("/windows/0")):
+        assert WITHIN not in page
+        assert NO_CLAIM not in page
+
+
+def test_an_invalid_window_is_not_shown_as_proven(fleet: Fleet) -> None:
+    fleet.certify(verdict=Verdict.INVALID, reason=InvalidReason.STARK, statement=Statement.READINGS)
+    fleet.poll()
+
+    assert WITHIN not in fleet.page("")
+    assert WITHIN not in fleet.page("/windows/0")
+
+
+def test_the_level_counts_a_carried_chunk(fleet: Fleet) -> None:
+    """A proof about 3 readings may begin with a fourth, and has twice as many blocks then."""
+    fleet.decided = [submitted(state="applied", count=3, statement="readings")]
+    fleet.certify(statement=Statement.READINGS)
+    fleet.poll()
+
+    assert fleet.row()["security_bits"] == window_level_bits("standard", 4)
+
+
+def test_a_stream_that_counts_no_bytes_is_shown(fleet: Fleet) -> None:
+    fleet.bytes = None
+    fleet.closed = [closed()]
+    fleet.poll()
+
+    stream = fleet.api("")["stream"]
+    assert (stream["bytes"], stream["chunks"]) == (None, 3)
+    fleet.page("")

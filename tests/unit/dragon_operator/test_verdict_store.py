@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from committees import make_members
-from dragon.protocol.claims.window import InvalidReason, Verdict
+from dragon.protocol.claims.window import InvalidReason, Statement, Verdict
 from dragon.protocol.streams.finding import Finding
 from dragon.storage.database import Database
 from dragon_operator.verdict_store import SCHEMA, VerdictStore, WindowVerdict
+from reading_rules import free_steps
 from streams import make_owner
 
 OWNER = make_owner(make_members())
@@ -85,6 +87,8 @@ def test_a_claim_made_from_a_finding_states_the_verdict(
     [
         {"stream": bytes(32)},
         {"number": 1},
+        {"statement": Statement.READINGS},
+        {"statement": Statement.BLOCKS},
         {"previous": bytes(32)},
         {"header": bytes(32)},
         {"verdict": Verdict.INVALID},
@@ -198,3 +202,44 @@ def test_the_verdicts_of_streams_can_be_bounded_together(verdicts: VerdictStore)
 
     verdicts.bound([STREAM], 1)
     assert (verdicts.count(STREAM), verdicts.count(other.stream)) == (0, 1)
+
+
+# -- statements ------------------------------------------------------------------------------------
+
+READER = make_owner(make_members(), readings=free_steps(0, 10))
+
+
+@pytest.mark.parametrize(
+    ("data", "statement", "other"),
+    [(b"7", Statement.READINGS, Statement.BLOCKS), (b"11", Statement.BLOCKS, Statement.READINGS)],
+)
+def test_a_verdict_keeps_what_was_verified(
+    tmp_path: Path, data: bytes, statement: Statement, other: Statement
+) -> None:
+    window, finding = READER.window([data]), Finding(InvalidReason.NONE)
+    verdict = WindowVerdict.of(READER.submission(window, b"a proof"), PROOF, finding)
+    claim = finding.claim(READER.descriptor, window.header, PROOF, 0)
+    with opened(tmp_path / "operator.db") as before:
+        before.keep(verdict)
+
+    with opened(tmp_path / "operator.db") as verdicts:
+        kept = recalled(verdicts, verdict)
+
+    assert kept == verdict
+    assert kept is not None
+    assert kept.statement is statement
+    assert kept.is_claimed(claim)
+    assert not kept.is_claimed(replace(claim, statement=other))
+    assert not kept.is_claimed(replace(claim, statement=None))
+
+
+def test_verdicts_of_the_release_before_are_about_streams_without_readings(tmp_path: Path) -> None:
+    path = tmp_path / "operator.db"
+    with opened(path) as verdicts:
+        verdicts.keep(VALID)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("ALTER TABLE verdicts DROP COLUMN statement")
+        database.execute("UPDATE schema_journal SET version_num = 'journal_0004'")
+
+    with opened(path) as verdicts:
+        assert recalled(verdicts, VALID) == VALID

@@ -23,7 +23,7 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.claims.stream_state import StreamState
-from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.claims.window import InvalidReason, Statement, Verdict, WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.log_entry import LogEntry
@@ -40,13 +40,17 @@ def header(stream: bytes, number: int) -> bytes:
 
 
 def window(
-    number: int, stream: bytes = STREAM, fault: InvalidReason = InvalidReason.NONE
+    number: int,
+    stream: bytes = STREAM,
+    fault: InvalidReason = InvalidReason.NONE,
+    statement: Statement | None = None,
 ) -> WindowClaim:
     verdict = Verdict.VALID if fault is InvalidReason.NONE else Verdict.INVALID
     previous, own = header(stream, number - 1), header(stream, number)
     proof = bytes([7, number]) * 16 if fault is InvalidReason.NONE else bytes([8, number]) * 16
     start = ROUNDS.start(1)
-    return WindowClaim(stream, number, previous, own, verdict, fault, proof, "strong", start)
+    proven = own, verdict, fault, proof, "strong", start, statement
+    return WindowClaim(stream, number, previous, *proven)
 
 
 def praise(first: int, last: int, expert: str = "expert_1") -> EndorsementClaim:
@@ -58,7 +62,7 @@ CLAIMS = (
     window(0),
     window(1, fault=InvalidReason.STARK),
     window(1),
-    window(0, OTHER),
+    window(0, OTHER, statement=Statement.READINGS),
     praise(0, 1),
     window(2),
     praise(1, 1, "expert_2"),
@@ -211,6 +215,8 @@ WINDOW_COLUMNS = ("stream", "number", "previous", "header", "verdict", "reason",
         "INSERT INTO windows SELECT 99, stream, number, previous, header, verdict, reason, proof,"
         " parameters, timestamp, statement FROM windows WHERE position = 5",
         "UPDATE windows SET statement = 'readings' WHERE position = 2",
+        "UPDATE windows SET statement = 'blocks' WHERE position = 3",
+        "UPDATE windows SET statement = NULL WHERE position = 3",
         "UPDATE endorsements SET last = 2",
         "UPDATE endorsements SET verdict = 'invalid' WHERE position = 4",
         "DELETE FROM endorsements WHERE position = 6",
@@ -226,6 +232,35 @@ def test_an_audit_finds_changes_to_the_tables(copy: Path, statement: str) -> Non
 
     with pytest.raises(errors.LogDamaged):
         audit(copy, COMMITTEE)
+
+
+BEFORE_STATEMENTS = (
+    "ALTER TABLE windows DROP COLUMN statement",
+    "UPDATE schema_log SET version_num = 'log_0007'",
+)
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """A log of the release before: its table of windows has no statements."""
+    path = tmp_path / "earlier.db"
+    with opened(path) as (log, _):
+        log.take(batch(1, *EVENTS[:3]))
+    change(path, *BEFORE_STATEMENTS)
+    return path
+
+
+def test_a_log_of_the_release_before_is_audited_as_it_is(earlier: Path) -> None:
+    assert audit(earlier, COMMITTEE).state.stream(STREAM).windows == 2
+
+
+def test_a_log_of_the_release_before_is_continued(earlier: Path) -> None:
+    with opened(earlier) as (log, records):
+        log.take(batch(2, *EVENTS[3:]))
+
+        assert [each.claim.statement for each in records.windows(STREAM)] == [None] * 4
+        assert [each.claim.statement for each in records.windows(OTHER)] == [Statement.READINGS]
+    assert audit(earlier, COMMITTEE).state.size == len(EVENTS)
 
 
 def test_an_entry_whose_window_does_not_follow_is_found(copy: Path) -> None:

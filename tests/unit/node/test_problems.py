@@ -63,15 +63,20 @@ EXPECTED: dict[type[errors.DragonError], int] = {
 }
 
 
+WITH_REASON = (
+    errors.AttestationRefused,
+    errors.DisclosureRefused,
+    errors.ProofRefused,
+    errors.SpotCheckRefused,
+    errors.StreamReportRefused,
+)
+
+
 def made(kind: type[errors.DragonError]) -> errors.DragonError:
     if kind is errors.QuorumNotMet:
         return errors.QuorumNotMet(signers=2, needed=3)
-    if kind is errors.AttestationRefused:
-        return errors.AttestationRefused("blind", "too few peers")
-    if kind is errors.DisclosureRefused:
-        return errors.DisclosureRefused("number", "the data has another reading")
-    if kind is errors.ProofRefused:
-        return errors.ProofRefused("oods", "the composition polynomial is another")
+    if issubclass(kind, WITH_REASON):
+        return kind("reason", "what went wrong")
     return kind("what went wrong", fact=7)
 
 

@@ -261,6 +261,18 @@ def test_hash_chain_draws_and_states(case: Any) -> None:
         check_step(chain, step)
 
 
+@pytest.mark.parametrize("before", [0, 5, 8, 13, 40])
+def test_many_words_are_those_of_single_draws(before: int) -> None:
+    """Also if earlier draws have left bytes over that are no whole words."""
+    together, singly = HashChain(b"words"), HashChain(b"words")
+    for chain in (together, singly):
+        chain.draw(before)
+
+    for count in (1, 3, 2, 11):
+        drawn = [int.from_bytes(singly.draw(8), "big") for _ in range(count)]
+        assert together.words(count) == drawn
+
+
 def check_step(chain: HashChain, step: Any) -> None:
     match step["op"]:
         case "draw":

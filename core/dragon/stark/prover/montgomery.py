@@ -10,20 +10,23 @@ from typing import Final
 import numpy as np
 
 from dragon.stark import field
-from dragon.stark.field import R_INVERSE, TWO_ADICITY, P, R
+from dragon.stark.field import TWO_ADICITY, P, R
 from dragon.stark.prover.kernels import transforms
 from dragon.stark.prover.kernels.jit import Words, Words32
-from dragon.stark.prover.kernels.polynomials import powers
+from dragon.stark.prover.kernels.polynomials import powers, scale
 from dragon.stark.rescue import mds_matrix, mds_matrix_inverse, round_constants
 
 _MIN_ROOTS: Final = 1 << 9
+_R_SQUARED: Final = np.uint64(R * R % P)
 _LOCK: Final = threading.Lock()
 _ROOTS: Final[dict[str, Words]] = {}
 
 
 def words(elements: Iterable[int]) -> Words:
     """Convert elements of F to Montgomery form."""
-    return np.array([x * R % P for x in elements], dtype=np.uint64)
+    numbers = np.array([x % P for x in elements], dtype=np.uint64)
+    scale(numbers, _R_SQUARED)
+    return numbers
 
 
 def word(element: int) -> np.uint64:
@@ -33,7 +36,9 @@ def word(element: int) -> np.uint64:
 
 def integers(numbers: Words) -> list[int]:
     """Convert Montgomery form to elements of F."""
-    return [x * R_INVERSE % P for x in numbers.tolist()]
+    standard = numbers.copy()
+    scale(standard, np.uint64(1))
+    return [*map(int, standard)]
 
 
 def digest_words(digest: bytes) -> Words32:

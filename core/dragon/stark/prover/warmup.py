@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dragon.stark.prover import blocks, readings, rescue_chain, ziggy
+from dragon.stark.prover import blocks, compiled_verifier, readings, rescue_chain, ziggy
 from dragon.stark.prover.kernels.jit import KERNELS
 
 Progress = Callable[[str, int, int], None]  # kernel name, kernels done, kernels in total
 
-PROVERS = (blocks, readings, rescue_chain, ziggy)  # importing them registers every kernel
+PROVERS = (blocks, compiled_verifier, readings, rescue_chain, ziggy)
 
 
 def warm_up(progress: Progress) -> None:

@@ -12,12 +12,19 @@ from hypothesis import strategies as st
 from dragon import errors
 from dragon.encoding import Json, Members, canonical
 from dragon.protocol.claims import from_json
+from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import Status, StatusClaim
-from dragon.protocol.claims.window import WINDOW_SETS, InvalidReason, Verdict, WindowClaim
+from dragon.protocol.claims.window import (
+    WINDOW_SETS,
+    InvalidReason,
+    Statement,
+    Verdict,
+    WindowClaim,
+)
 from dragon.protocol.messages import StatusAnswer, Suspicion
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.signing import root
@@ -175,6 +182,8 @@ def test_the_same_claim_for_another_committee_has_another_root(claim: Claim) -> 
         (WINDOW, {"proof": STREAM}),
         (WINDOW, {"parameters": "strong"}),
         (WINDOW, {"timestamp": 1_732_522_760}),
+        (WINDOW, {"statement": Statement.READINGS}),
+        (WINDOW, {"statement": Statement.BLOCKS}),
         (ENDORSED, {"stream": PROOF}),
         (ENDORSED, {"first": 4}),
         (ENDORSED, {"last": 8}),
@@ -228,6 +237,7 @@ ANY_CLAIM = (
         *(ROOT_BYTES for _ in range(3)),
         st.sampled_from(WINDOW_SETS),
         TIMES,
+        st.sampled_from([None, *Statement]),
     )
     | st.builds(
         lambda stream, first, more, *rest: EndorsementClaim(stream, first, first + more, *rest),
@@ -359,6 +369,8 @@ def test_a_claim_is_restored_by_its_kind(
         (WINDOW, {"parameters": "ziggy-classic"}, errors.UnknownValue),
         (WINDOW, {"parameters": "test-reference"}, errors.UnknownValue),
         (WINDOW, {"timestamp": -5}, errors.IntegerOutOfRange),
+        (WINDOW, {"statement": "none"}, errors.UnknownValue),
+        (WINDOW, {"statement": None}, errors.WrongType),
     ],
 )
 def test_an_invalid_claim_is_refused(
@@ -392,6 +404,36 @@ def test_an_invalid_endorsement_is_refused(
         EndorsementClaim.take(Members({**ENDORSED.members(), **changes}, "the endorsement"))
 
     assert type(refused.value) is refusal
+
+
+@pytest.mark.parametrize("statement", Statement)
+def test_a_claim_about_a_stream_with_readings_has_one_more_member(statement: Statement) -> None:
+    claim = dataclasses.replace(WINDOW, statement=statement)
+    value = claim.to_json()
+
+    assert from_json(value) == claim
+    assert value == {**WINDOW.to_json(), "statement": str(statement)}
+    assert "statement" not in WINDOW.to_json()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "statement", "said"),
+    [
+        (Verdict.VALID, None, "was valid in the round"),
+        (Verdict.VALID, Statement.READINGS, "valid, all committed readings within bounds, in the"),
+        (Verdict.VALID, Statement.BLOCKS, "valid, without a claim about its readings, in the"),
+        (Verdict.INVALID, None, "was invalid (stark) in the round"),
+        (Verdict.INVALID, Statement.READINGS, "was invalid (stark) in the round"),
+        (Verdict.INVALID, Statement.BLOCKS, "was invalid (stark) in the round"),
+    ],
+)
+def test_the_sentence_of_a_window_says_what_was_proven(
+    verdict: Verdict, statement: Statement | None, said: str
+) -> None:
+    reason = InvalidReason.NONE if verdict is Verdict.VALID else InvalidReason.STARK
+    claim = dataclasses.replace(WINDOW, verdict=verdict, reason=reason, statement=statement)
+
+    assert said in kind_of(claim).sentence(claim)
 
 
 def test_window_sets_are_the_parameter_sets_that_hide_many_secrets() -> None:

@@ -15,7 +15,7 @@ from dragon.encoding import Json, canonical, parse, to_hex
 from dragon.protocol import bls, certificate, event
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.endorsement import EndorsementClaim
-from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.claims.window import InvalidReason, Statement, Verdict, WindowClaim
 from dragon.protocol.committee import MAX_BATCH_BYTES
 from dragon.protocol.committee_rules import largest_batch
 from dragon.protocol.endorsement import Endorsement
@@ -199,6 +199,7 @@ def test_no_event_on_streams_is_larger_than_the_committee_computed(operators: in
         PROOF,
         "standard",
         most,
+        Statement.READINGS,
     )
     whole = Certificate(window, tuple(members.secrets), bytes(96), bytes(48), members.committee.id)
     claim = EndorsementClaim(STREAM, most, most, Verdict.INVALID, PROOF, "e" * 32, most)

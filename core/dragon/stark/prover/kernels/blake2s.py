@@ -1,4 +1,4 @@
-"""BLAKE2s (RFC 7693) of sixteen messages at once: unkeyed, with 32-byte digests.
+"""BLAKE2s (RFC 7693) of sixteen messages at once, or of one: unkeyed, with 32-byte digests.
 
 Word j of the sixteen messages or digests is stored at 16·j … 16·j + 15. A word is a number; on the
 wire its bytes are in little-endian order.
@@ -6,6 +6,7 @@ wire its bytes are in little-endian order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from dragon.stark.prover.kernels.formulas import outlined
+from dragon.stark.prover.kernels.formulas import element, outlined
 from dragon.stark.prover.kernels.jit import Words32, inline, intrinsic
 
 MESSAGES: Final = 16
@@ -45,14 +46,17 @@ _MIXES: Final = (
 )  # fmt: skip
 
 
-def _splat(builder: Any, word: Any) -> Any:
+def _splat(builder: Any, word: Any, kind: Any = _VECTOR) -> Any:
+    """The word in every message; `kind` is the type of one word of all messages."""
+    if kind == _WORD:
+        return word
     undefined = ir.Constant(_VECTOR, ir.Undefined)
     first = builder.insert_element(undefined, word, ir.Constant(_WORD, 0))
     return builder.shuffle_vector(first, undefined, _constant(0))
 
 
-def _constant(word: int) -> Any:
-    return ir.Constant(_VECTOR, [word] * MESSAGES)
+def _constant(word: int, kind: Any = _VECTOR) -> Any:
+    return ir.Constant(kind, word if kind == _WORD else [word] * MESSAGES)
 
 
 def _vector(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
@@ -83,25 +87,33 @@ def _mix(builder: Any, rotate: Any, v: list[Any], places: tuple[int, ...], x: An
         v[b] = rotate(builder.xor(v[b], v[c]), second)
 
 
-def _permute(builder: Any, states: Any, words: Any, length: Any, final: Any) -> None:
-    h = [builder.gep(states, [ir.Constant(_WORD, i)]) for i in range(DIGEST_WORDS)]
-    m = [_load(builder, builder.gep(words, [ir.Constant(_WORD, i)])) for i in range(BLOCK_WORDS)]
-    shift = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), "llvm.fshr.v16i32"
-    )
+def _permutation(kind: Any) -> Callable[..., None]:
+    """The function F of RFC 7693 for sixteen messages, or for one if `kind` is a word."""
 
-    def rotate(x: Any, bits: int) -> Any:
-        return builder.call(shift, [x, x, _constant(bits)])
+    def permute(builder: Any, states: Any, words: Any, length: Any, final: Any) -> None:
+        h = [builder.gep(states, [ir.Constant(_WORD, i)]) for i in range(DIGEST_WORDS)]
+        m = [
+            _load(builder, builder.gep(words, [ir.Constant(_WORD, i)])) for i in range(BLOCK_WORDS)
+        ]
+        name = "llvm.fshr.i32" if kind == _WORD else "llvm.fshr.v16i32"
+        shift = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind] * 3), name
+        )
 
-    before = [_load(builder, pointer) for pointer in h]
-    v = before + [_constant(word) for word in _INITIAL]
-    v[12] = builder.xor(v[12], _splat(builder, builder.trunc(length, _WORD)))
-    v[14] = builder.xor(v[14], _splat(builder, builder.trunc(final, _WORD)))
-    for order in _SCHEDULE:
-        for k, places in enumerate(_MIXES):
-            _mix(builder, rotate, v, places, m[order[2 * k]], m[order[2 * k + 1]])
-    for i, pointer in enumerate(h):
-        _store(builder, builder.xor(before[i], builder.xor(v[i], v[i + 8])), pointer)
+        def rotate(x: Any, bits: int) -> Any:
+            return builder.call(shift, [x, x, _constant(bits, kind)])
+
+        before = [_load(builder, pointer) for pointer in h]
+        v = before + [_constant(word, kind) for word in _INITIAL]
+        v[12] = builder.xor(v[12], _splat(builder, builder.trunc(length, _WORD), kind))
+        v[14] = builder.xor(v[14], _splat(builder, builder.trunc(final, _WORD), kind))
+        for order in _SCHEDULE:
+            for k, places in enumerate(_MIXES):
+                _mix(builder, rotate, v, places, m[order[2 * k]], m[order[2 * k + 1]])
+        for i, pointer in enumerate(h):
+            _store(builder, builder.xor(before[i], builder.xor(v[i], v[i + 8])), pointer)
+
+    return permute
 
 
 @intrinsic
@@ -113,7 +125,22 @@ def _compress(_typing: Any, state: Any, message: Any, at: Any, length: Any, fina
         states = _vector(context, builder, signature.args[0], values[0], zero)
         words = _vector(context, builder, signature.args[1], values[1], values[2])
         arguments = (states, words, values[3], values[4])
-        outlined(builder, "dragon_blake2s", ir.VoidType(), arguments, _permute)
+        outlined(builder, "dragon_blake2s", ir.VoidType(), arguments, _permutation(_VECTOR))
+        return context.get_dummy_value()
+
+    return types.void(state, message, types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def _compress_one(_typing: Any, state: Any, message: Any, at: Any, length: Any, final: Any) -> Any:
+    """The function F on the eight words of `state` and the sixteen of `message` from `at` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        zero = ir.Constant(_DOUBLE, 0)
+        states = element(context, builder, signature.args[0], values[0], zero, _WORD)
+        words = element(context, builder, signature.args[1], values[1], values[2], _WORD)
+        arguments = (states, words, values[3], values[4])
+        outlined(builder, "dragon_blake2s_one", ir.VoidType(), arguments, _permutation(_WORD))
         return context.get_dummy_value()
 
     return types.void(state, message, types.int64, types.int64, types.int64), generate
@@ -225,3 +252,17 @@ def digest(state: Words32, message: Words32, size: int) -> None:
         _compress(state, message, at, done, 0)
         at += MESSAGES * BLOCK_WORDS
     _compress(state, message, at, size, 0xFFFFFFFF)
+
+
+@inline
+def digest_one(state: Words32, message: Words32, size: int) -> None:
+    """Hash one message of `size` bytes, padded with zeros to whole blocks, into `state`."""
+    for j in range(DIGEST_WORDS):
+        state[j] = np.uint32(_INITIAL[j])
+    state[0] = np.uint32(_INITIAL[0] ^ _PARAMETERS)
+    done, at = 0, 0
+    while size - done > _BLOCK_BYTES:
+        done += _BLOCK_BYTES
+        _compress_one(state, message, at, done, 0)
+        at += BLOCK_WORDS
+    _compress_one(state, message, at, size, 0xFFFFFFFF)

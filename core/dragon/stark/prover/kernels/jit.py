@@ -22,6 +22,7 @@ from dragon.stark.prover.cache import DiskCache, compiling_alone
 
 Words = NDArray[np.uint64]  # field elements: Montgomery form, flat, below p unless said otherwise
 Words32 = NDArray[np.uint32]  # words of BLAKE2s, flat
+Bytes = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 # One field element, or eight in lanes. numba infers which from the use.
 Number: TypeAlias = Any
@@ -45,6 +46,7 @@ class Kernel:
 
     def __init__(self, function: Callable[..., Any], signature: str) -> None:
         self.name = function.__name__
+        self.module = function.__module__
         self._signature = signature
         self._dispatcher: Any = numba.njit(**_KERNEL)(function)
         self._dispatcher._cache = DiskCache(self.name)

@@ -44,6 +44,16 @@ def powers(result: Words, start: Number, base: Number) -> None:
         lanes.store(result, i, lanes.canonical(power8))
 
 
+@kernel("void(uint64[::1], uint64)")
+def scale(numbers: Words, factor: Number) -> None:
+    """Multiply each number by `factor`, in place. The results are canonical.
+
+    With R² it converts to Montgomery form, with 1 from it: `product` divides by R.
+    """
+    for i in range(numbers.size):
+        numbers[i] = lanes.canonical(lanes.product(numbers[i], factor))
+
+
 @kernel("void(uint64[::1], int64, uint64[::1], uint64[::1], int64, int64)")
 def values_at(
     coefficients: Words, length: int, point: Words, values: Words, first: int, last: int
@@ -84,7 +94,7 @@ def points(roots: Words, row: int) -> Number:
 
 
 @inline
-def _invert(x: Number) -> Number:
+def invert(x: Number) -> Number:
     """x^(p - 2)."""
     result = x
     for bit in range(60, -1, -1):
@@ -101,7 +111,7 @@ def invert_vectors(values: Words, prefixes: Words, count: int) -> None:
     for k in range(1, count):
         lanes.store(prefixes, LANES * k, total)
         total = lanes.product(total, lanes.load(values, LANES * k))
-    total = _invert(total)
+    total = invert(total)
     for k in range(count - 1, 0, -1):
         x = lanes.load(values, LANES * k)
         lanes.store(values, LANES * k, lanes.product(total, lanes.load(prefixes, LANES * k)))

@@ -54,6 +54,8 @@ class Service:
             return {"chunks": [self._digest(n) for n in page], "next": page[-1] if more else None}
         if path.endswith("/windows"):
             return {"windows": self._windows()[params["after"] + 1 :], "next": None}
+        if "/windows/" in path:
+            return self._windows()[int(path.rpartition("/")[2])]
         if path.endswith("/receipt"):
             return {"receipt": path}
         if path == "/streams":

@@ -6,6 +6,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 import click
+from click.shell_completion import CompletionItem
 
 
 class PackageGroup(click.Group):
@@ -52,3 +53,14 @@ class DefaultGroup(click.Group):
         if args and args[0] not in own:
             args = [self.default, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the completions of the group, with the options of the default command."""
+        found = super().shell_complete(ctx, incomplete)
+        if not incomplete.startswith("-"):
+            return found
+        command = self.commands[self.default]
+        context = command.make_context(self.default, [], parent=ctx, resilient_parsing=True)
+        known = {each.value for each in found}
+        more = command.shell_complete(context, incomplete)
+        return found + [each for each in more if each.value not in known]

@@ -15,7 +15,7 @@ from typing import Final
 Strings = list[bytes]
 
 MAX_STRING_BYTES: Final = 4 << 20
-MAX_STRINGS: Final = 8  # in one list
+MAX_STRINGS: Final = 9  # in one list; a job to prove has nine
 _NUMBER: Final = struct.Struct(">I")
 _READ_BYTES: Final = 1 << 20  # at most, in one call of `recv`
 

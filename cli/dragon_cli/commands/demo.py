@@ -23,7 +23,7 @@ from dragon_cli.options import (
 from dragon_cli.render.output import console
 
 
-@click.command(short_help="Demonstrate certified data and a certified outage.")
+@click.command(short_help="Demonstrate certified data, a proven cold chain and a certified outage.")
 @click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
@@ -54,7 +54,8 @@ def demo(
 ) -> None:
     """Demonstrate the system with real services, signatures and a ledger.
 
-    A file is streamed and certified without any node seeing it. Then an operator is killed, and
+    A file is streamed and certified without any node seeing it. A cold chain is proven to stay
+    within bounds, and the day on which it does not has no claim. Then an operator is killed, and
     its outage is certified, shown by the explorer and verified.
     """
     interrupt_on_signals()

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from dragon.errors import StepFailed
-from dragon_cli.demo.commands import run_command
+from dragon_cli.demo.commands import CHECKPOINT_SECONDS, is_covered, run_command
 from dragon_cli.fleet.processes import Fleet
 from dragon_cli.render.output import console
 
-CHECKPOINT_SECONDS: Final = 90.0
 MARKER: Final = b"kelvin"  # a word that is in every line of the data
 
 
@@ -95,14 +94,8 @@ class DataSteps:
         return path
 
     def _is_covered(self) -> bool:
-        operator = next(iter(self.fleet.committee.keys))
-        certified = self.fleet.get(operator, "/checkpoint")["certified"]
-        size = certified.get("size", 0) if isinstance(certified, dict) else 0
         stream = json.loads(self._receipt.read_text())["header"]["stream"]
-        verdicts = self.fleet.get(operator, f"/streams/{stream}/windows/0")["verdicts"]
-        if not isinstance(verdicts, list) or not isinstance(size, int):
-            return False
-        return all(isinstance(v, dict) and int(str(v["position"])) < size for v in verdicts)
+        return is_covered(self.fleet, stream, 0)
 
     def _verify(self, receipt: Path, data: Path, expect: int = 0) -> str:
         committee = ["--committee", str(self.fleet.home.committee_file)]

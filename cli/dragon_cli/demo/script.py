@@ -10,6 +10,7 @@ from dragon.encoding import to_hex
 from dragon.errors import DragonError, StepFailed
 from dragon_cli.demo.data_steps import DataSteps
 from dragon_cli.demo.outage_steps import VICTIM, OutageSteps
+from dragon_cli.demo.reading_steps import ReadingSteps
 from dragon_cli.fleet.create import Plan, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
@@ -39,7 +40,7 @@ def run(home: Home, plan: Plan, *, keeps_home: bool) -> None:
 
 
 def _steps(fleet: Fleet) -> list[Step]:
-    outage, data = OutageSteps(fleet), DataSteps(fleet)
+    outage, data, readings = OutageSteps(fleet), DataSteps(fleet), ReadingSteps(fleet)
     return [
         ("start ledger, operators, aggregator, prover, stream service, explorer", outage.start),
         ("wait until every node is certified up", outage.all_up),
@@ -47,6 +48,8 @@ def _steps(fleet: Fleet) -> list[Step]:
         ("verify a receipt offline", data.verify),
         ("tamper with data and receipt", data.tamper),
         ("search the nodes' disks for the data", data.search),
+        ("stream three days of a cold chain: 2 to 8 °C, and one hour too warm", readings.stream),
+        ("search the nodes' disks for the readings", readings.search),
         (f"kill {VICTIM}", outage.kill),
         (f"wait until {VICTIM} is certified down", outage.certified_down),
         ("find the outage in the explorer", outage.explore),
@@ -56,6 +59,7 @@ def _steps(fleet: Fleet) -> list[Step]:
         ("verify the outage offline", outage.verify),
         ("tamper with the certificate of the outage", outage.tamper),
         ("complete the receipt", data.complete),
+        ("report on the cold chain", readings.report),
         ("verify every log", outage.verify_logs),
     ]
 

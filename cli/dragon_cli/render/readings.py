@@ -7,6 +7,7 @@ from typing import Final
 
 from dragon.protocol.streams.reading_rule import Rounding
 from dragon.protocol.streams.reading_sums import MeanSum, StatedSum, TotalSum
+from dragon.protocol.streams.reading_text import decimal_text
 from dragon.protocol.streams.readings import Readings
 from dragon_cli.render.output import plain
 
@@ -20,13 +21,6 @@ def statement_text(statement: object) -> str:
     Args: `statement`, the member of a window's claim (`readings`, `blocks`) or header (`none`).
     """
     return STATEMENTS.get(str(statement), "")
-
-
-def decimal_text(value: int, scale: int) -> str:
-    """Return a scaled integer as a decimal number, without zeros at its end."""
-    sign, digits = "-" if value < 0 else "", str(abs(value)).rjust(scale + 1, "0")
-    whole, decimals = digits[: len(digits) - scale], digits[len(digits) - scale :].rstrip("0")
-    return f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"
 
 
 def readings_lines(readings: Readings) -> Iterator[str]:

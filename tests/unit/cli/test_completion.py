@@ -69,6 +69,12 @@ def test_commands_and_options_are_completed() -> None:
     assert "--format" in completions("dragon report --f", 2)
     assert completions("dragon report --format h", 3) == ["html"]
     assert "check" in completions("dragon stream ch", 2)
+    assert completions("dragon stream cr", 2) == ["create"]
+    assert completions("dragon stream create x --ro", 4) == ["--rounding"]
+    assert completions("dragon stream create x --rounding ", 5) == ["exact", "half-even"]
+    assert completions("dragon stream --csv FILE --col", 4) == ["--column"]
+    assert "--csv" in completions("dragon stream --cs", 2)
+    assert completions("dragon source sensor --no-r", 3) == ["--no-readings"]
     assert completions("dragon committee a", 2) == ["approve", "assemble"]
     assert completions("dragon target ", 2) == ["add", "list", "remove", "try"]
 

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dragon.protocol.streams.reading_text import decimal_text
 from dragon.protocol.streams.readings import Readings
 from dragon_cli.errors import WrongReadings
 from dragon_cli.fleet import streams
 from dragon_cli.fleet.layout import SOURCES, Home
 from dragon_cli.main import main
 from dragon_cli.reading_words import readings_member, scaled
-from dragon_cli.render.readings import decimal_text, readings_lines, statement_text
+from dragon_cli.render.readings import readings_lines, statement_text
 from scripted_streams import Service
 
 COLD = {"scale": 3, "unit": "°C", "low": "2", "high": "8"}

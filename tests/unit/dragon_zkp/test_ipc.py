@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragon import errors
+from dragon.stark.reading_bounds import ReadingBounds
 from dragon_zkp import ipc, messages
-from dragon_zkp.messages import BlocksStatement, Prove, Verify
+from dragon_zkp.messages import BlocksStatement, Prove, ReadingsStatement, Verify
 
 STATEMENT = BlocksStatement("standard", (b"o" * 32, b"p" * 32), b"message")
+BOUNDS = ReadingBounds(0, 9, -9, 9, 0, 18)
+READINGS = ReadingsStatement("standard", b"i" * 32, (b"o" * 32, b"p" * 32), True, BOUNDS, b"m")
 
 
 @given(st.lists(st.binary(max_size=64), max_size=ipc.MAX_STRINGS))
@@ -48,10 +51,15 @@ def test_an_invalid_list_ends_the_connection(raw: bytes) -> None:
         Prove(STATEMENT, b"k" * 32, (b"s" * 60, b"t" * 60), b"r" * 32),
         Prove(BlocksStatement("strong", (), b""), b"k" * 32, (), b"r" * 32),
         Verify(STATEMENT, b"proof"),
+        Prove(READINGS, b"k" * 32, (b"s" * 60, b"t" * 60), b"r" * 32),
+        Verify(READINGS, b"proof"),
     ],
 )
 def test_a_job_arrives_as_it_was_sent(job: messages.Job) -> None:
-    assert messages.unpack(messages.pack(job)) == job
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ipc.send(ours, messages.pack(job))
+        assert messages.unpack(ipc.receive(theirs)) == job
 
 
 def test_the_service_raises_the_error_that_the_worker_reported() -> None:

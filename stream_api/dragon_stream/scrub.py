@@ -60,6 +60,7 @@ class StreamReport:
     chunks: int = 0  # whole ones
     bytes: int = 0  # of data in them
     windows: int = 0  # whole ones
+    hides_sizes: bool = False  # whether it has readings, whose sizes nothing tells
     damages: list[Damage] = field(default_factory=list)
 
     def add(self, damage: Damage) -> None:
@@ -167,6 +168,7 @@ def _check_stream(
     if not store.is_whole(row):
         report.add(Damage(FILE, None, None, "has a damaged row of the stream"))
     readings = _readings_of(row, report)
+    report.hides_sizes = row.hides_sizes
     data = folder / row.stream.hex()
     bounds = _bounds(data, report)
     store.check_states(row.stream)

@@ -1,5 +1,7 @@
 """Time and size of proofs, their growth, the time of each stage, and the start of a prover.
 
+Readings proofs are measured beside blocks proofs of the same window, which say less.
+
 Reference: StarkWare's C++ build, in process, one thread, on two cores of an AMD EPYC (Zen 4):
 a classic signature in 3.05 ms (verified in 0.59 ms, 17.4 KB), a Rescue chain of 12,288 without zero
 knowledge in 3.78 s, and in 2.30 s with two threads. It does not support windows.
@@ -24,13 +26,16 @@ from pathlib import Path
 
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.blocks import verify_window
-from dragon.stark.commitment import encode_output
+from dragon.stark.commitment import encode_output, reading_opening
 from dragon.stark.parameter_sets import fri_schedule
 from dragon.stark.parameters import Parameters
 from dragon.stark.prover.blocks import hash_many, prove_blocks
 from dragon.stark.prover.prover import StageListener, ignore_stages
+from dragon.stark.prover.readings import prove_readings
 from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
 from dragon.stark.prover.ziggy import prove_ziggy
+from dragon.stark.reading_bounds import ReadingBounds
+from dragon.stark.readings import verify_readings
 from dragon.stark.rescue import rescue_hash
 from dragon.stark.verifier import verify
 from dragon.stark.ziggy import public_key, verify_signature
@@ -57,6 +62,34 @@ def window(chunks: int) -> Made:
         return prove_blocks("standard", secrets, b"bench", rho, threads=threads, on_stage=on_stage)
 
     return prove, lambda proof: verify_window("standard", identity, commitments, b"bench", proof)
+
+
+def readings(count: int) -> tuple[Made, Made]:
+    """The same window proven without and with bounds: of readings, of steps, and an exact sum."""
+    values = [SOURCE.randrange(-400, 8500) for _ in range(count)]
+    openings = [reading_opening(SOURCE.randbytes(32), SOURCE.randbytes(20), v) for v in values]
+    identity, commitments = encode_output(rescue_hash(IDENTITY)), hash_many(openings)
+    bounds = ReadingBounds(-400, 8500, -8900, 8900, sum(values), sum(values))
+
+    def blocks(threads: int, on_stage: StageListener = ignore_stages) -> bytes:
+        secrets = [IDENTITY, *openings]
+        rho = SOURCE.randbytes(32)
+        return prove_blocks("standard", secrets, b"bench", rho, threads=threads, on_stage=on_stage)
+
+    def bounded(threads: int, on_stage: StageListener = ignore_stages) -> bytes:
+        secrets, rho = (IDENTITY, openings, False, bounds), SOURCE.randbytes(32)
+        return prove_readings(
+            "standard", *secrets, b"bench", rho, threads=threads, on_stage=on_stage
+        )
+
+    public = (identity, commitments)
+    return (
+        (blocks, lambda proof: verify_window("standard", *public, b"bench", proof)),
+        (
+            bounded,
+            lambda proof: verify_readings("standard", *public, False, bounds, b"bench", proof),
+        ),
+    )
 
 
 def signature() -> Made:
@@ -223,11 +256,40 @@ def growth(sizes: tuple[int, ...]) -> None:
     show("Windows under `standard`, by size", columns, rows, "One thread.")
 
 
+def beside_blocks(counts: tuple[int, ...], most: int) -> None:
+    """Alternate both proofs of the same window, so that a slow second is slow for both."""
+    rows = []
+    for count in counts:
+        repetitions = min(most, 21 if count < 1000 else 9)
+        pair = readings(count)
+        made: list[list[bytes]] = [[], []]
+        works = [
+            lambda prove=prove, kept=kept: kept.append(prove(1, ignore_stages))
+            for (prove, _), kept in zip(pair, made, strict=True)
+        ]
+        proving = medians(*works, repetitions=repetitions)
+        checks = [partial(check, kept[0]) for (_, check), kept in zip(pair, made, strict=True)]
+        checking = medians(*checks, repetitions=min(most, 5))
+        sizes = [statistics.mean(map(len, kept)) for kept in made]
+        figures = ((proving, ms), (checking, ms), (sizes, "{:,.0f}".format))
+        cells = [
+            cell
+            for (plain, bounded), shown in figures
+            for cell in (shown(plain), shown(bounded), f"{bounded / plain:.2f}")
+        ]
+        rows.append((count, *cells))
+    measured = ("blocks ms", "ms", "×", "blocks checked", "checked", "×")
+    columns = ("readings", *measured, "blocks bytes", "bytes", "×")
+    note = "Under `standard`, one thread; bytes are means. Verified by the plain-Python verifier."
+    show("Readings proofs beside blocks proofs of the same window", columns, rows, note)
+
+
 def main(
     *,
     chunks: tuple[int, int] = (63, 1023),
     length: int = 12_288,
     sizes: tuple[int, ...] = (1, 4, 16, 64, 256, 1024, 4096),
+    readings_counts: tuple[int, ...] = (63, 255, 1023),
     most: int = 101,
     cold: bool = True,
 ) -> None:
@@ -236,6 +298,7 @@ def main(
     proving(chosen)
     profile(chosen)
     growth(sizes)
+    beside_blocks(readings_counts, most)
     if cold:
         starting(chunks[1])
 

@@ -15,7 +15,7 @@ BEGINNING: Final = np.uint64(0xFFFFFF)  # of eight bytes, little endian: the fir
 
 
 def address(world: StreamWorld, request: Any) -> str:
-    host = request.url.split("/")[2]
+    host: str = request.url.split("/")[2]
     return world.names.get(host, host)
 
 

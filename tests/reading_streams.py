@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from committees import Members
 from dragon.encoding import Json
 from dragon.protocol.streams.chunks import chunk_headers, digest, opening_with_reading, tree_of
-from dragon.protocol.streams.closing import decide
+from dragon.protocol.streams.closing import HeaderClaim
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.window import WindowHeader
 from dragon.stark.prover.blocks import hash_many
@@ -48,16 +48,8 @@ def make_readings(**changes: Json) -> Readings:
 
 
 @dataclass(frozen=True)
-class ReadingsWindow(Window):
-    """A window with its committed values, which an owner may have made up."""
-
-    values: tuple[int, ...] = ()
-    carried: bytes | None = None  # opening of the previous window's last commitment
-
-
-@dataclass(frozen=True)
 class ReadingsOwner(Owner):
-    """The owner of a stream with readings, with its secrets."""
+    """The owner of a stream with readings, who may commit to any number and sign any header."""
 
     @property
     def readings(self) -> Readings:
@@ -71,23 +63,19 @@ class ReadingsOwner(Owner):
         *,
         began_ms: int = START_MS,
         values: Sequence[int] | None = None,
-        **lies: Any,
-    ) -> ReadingsWindow:
-        """The next window, with a chunk every 10 ms.
+    ) -> Window:
+        """The next window, with a chunk every 10 ms, even if it has too many chunks.
 
-        Args:
-            values: the values to commit to, instead of those of the data.
-            lies: members of the header, instead of the right ones.
+        Args: `values`, the values to commit to, instead of those of the data.
         """
         before = previous.header if previous else None
         first = before.next_first if before else 0
         began_ms = before.last_received_ms + 10 if before else began_ms
-        committed = tuple(values or (self.readings.committed_value(each) for each in data))
-        openings = self.openings(first, data, committed)
-        times = [(began_ms + 10 * i, self.readings.length) for i in range(len(data))]
+        openings = self.openings(first, data, values)
+        times = [(began_ms + 10 * i, self.length(each)) for i, each in enumerate(data)]
         chunks = chunk_headers(first, times, openings, hash_many)
-        carried = previous if isinstance(previous, ReadingsWindow) and self.readings.carry else None
-        closing = decide(self.readings, committed, carried.values[-1] if carried else None)
+        closing = self.closing(openings, previous)
+        assert closing is not None
         header = WindowHeader(
             self.descriptor.id,
             before.number + 1 if before else 0,
@@ -101,50 +89,46 @@ class ReadingsOwner(Owner):
             last=chunks[-1].commitment if self.readings.carry else None,
             stated=closing.stated,
         )
-        header = replace(header, **lies)
-        return ReadingsWindow(
-            *(header, self.sign(header), chunks, tuple(data), openings, committed),
-            carried.openings[-1] if carried else None,
-        )
+        return Window(header, self.sign(header), chunks, tuple(data), openings, previous)
 
     def openings(
-        self, first: int, data: Sequence[bytes], values: Sequence[int]
+        self, first: int, data: Sequence[bytes], values: Sequence[int] | None = None
     ) -> tuple[bytes, ...]:
         """Openings of consecutive chunks from `first`, with any values."""
+        committed = values or [self.readings.committed_value(each) for each in data]
         return tuple(
             opening_with_reading(self.salt_key, self.descriptor.id, sequence, digest(each), value)
-            for sequence, (each, value) in enumerate(zip(data, values, strict=True), start=first)
+            for sequence, (each, value) in enumerate(zip(data, committed, strict=True), start=first)
         )
 
-    def bounds(self, window: ReadingsWindow) -> ReadingBounds:
+    def carried(self, window: Window) -> bytes | None:
+        """The opening that the window's proof begins with."""
+        previous = window.previous if self.readings.carry else None
+        return previous.openings[-1] if previous else None
+
+    def bounds(self, window: Window) -> ReadingBounds:
         """The bounds that everybody computes for this window."""
-        is_carried = window.carried is not None
-        header = window.header
+        is_carried, header = self.carried(window) is not None, window.header
         found = self.readings.bounds(header.count, is_carried, header.stated)
         assert found is not None, "the window cannot make a statement"
         return found
 
     def prove(self, window: Window, rho: bytes = bytes(range(32)), **lies: int) -> bytes:
         """The proof that belongs to the window's claim. `lies`: other bounds than these."""
-        assert isinstance(window, ReadingsWindow)
-        if window.header.claim != "readings":
-            return super().prove(window, rho)
+        if window.header.claim is not HeaderClaim.READINGS:
+            return self.prove_blocks(window, rho)
         return self.prove_readings(window, replace(self.bounds(window), **lies), rho)
 
-    def prove_blocks(self, window: Window, rho: bytes = bytes(range(32))) -> bytes:
-        """A blocks proof, whatever the header claims."""
-        return super().prove(window, rho)
-
     def prove_readings(
-        self, window: ReadingsWindow, bounds: ReadingBounds, rho: bytes = bytes(range(32))
+        self, window: Window, bounds: ReadingBounds, rho: bytes = bytes(range(32))
     ) -> bytes:
         """A readings proof under any bounds, whatever the header claims."""
-        before = [window.carried] if window.carried is not None else []
+        carried = self.carried(window)
         return prove_readings(
             self.descriptor.parameters,
             secret_preimage(self.private_key),
-            [*before, *window.openings],
-            bool(before),
+            [*([carried] if carried else []), *window.openings],
+            carried is not None,
             bounds,
             window.header.hash,
             rho,
@@ -155,6 +139,5 @@ def make_readings_owner(
     members: Members, name: str = "cold-chain", parameters: str = "standard", **changes: Json
 ) -> ReadingsOwner:
     """The owner of a cold chain, whose descriptor's readings have these changes."""
-    plain = make_owner(members, name, parameters)
-    descriptor = replace(plain.descriptor, readings=make_readings(**changes))
-    return ReadingsOwner(descriptor, plain.private_key, plain.header_secret, plain.salt_key)
+    plain = make_owner(members, name, parameters, make_readings(**changes))
+    return ReadingsOwner(plain.descriptor, plain.private_key, plain.header_secret, plain.salt_key)

@@ -11,23 +11,34 @@ Tests share a world to save time. Each test uses its own stream.
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 import pytest
 
+import reading_model
 from dragon.encoding import to_hex
-from dragon.errors import DisclosureRefused, ProofRefused
+from dragon.errors import DisclosureRefused, ProofRefused, StreamReportRefused
+from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.streams import finding
 from dragon.protocol.streams.chunks import encode_chunks, tree_of
 from dragon.protocol.streams.closing import HeaderClaim
 from dragon.protocol.streams.disclosure import check_disclosure
+from dragon.protocol.streams.spot_check import SpotCheckRequest, draw
+from dragon.protocol.streams.spot_check_verification import NOT_OPENED, verify_spot_check
 from dragon.protocol.streams.statements import verify_window_proof
+from dragon.protocol.streams.stream_report import StreamReport
+from dragon.protocol.streams.stream_report_verification import verify_stream_report
 from dragon.stark.prover.blocks import hash_many
-from reading_streams import ReadingsOwner, ReadingsWindow, make_readings_owner
+from reading_streams import ReadingsOwner, make_readings_owner
 from simulation import World
+from stream_reports import Ledger, ledger
+from streams import START_MS, Window
 
 READINGS, NONE = HeaderClaim
 HONEST = [b"4.0", b"4.5"]
@@ -35,7 +46,7 @@ STATED: dict[str, Any] = {"sum": {"kind": "stated", "width": "9"}}
 MEAN: dict[str, Any] = {"sum": {"kind": "mean", "low": "40", "high": "60"}}
 
 Certified: TypeAlias = tuple[str, str, str | None]  # verdict, reason, statement
-Lie: TypeAlias = Callable[[ReadingsOwner, ReadingsWindow], tuple[ReadingsWindow, bytes]]
+Lie: TypeAlias = Callable[[ReadingsOwner, Window], tuple[Window, bytes]]
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +83,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return "cold-chain-" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]
 
 
-def start(
-    world: World, name: str, *data: bytes, **changes: Any
-) -> tuple[ReadingsOwner, ReadingsWindow]:
+def start(world: World, name: str, *data: bytes, **changes: Any) -> tuple[ReadingsOwner, Window]:
     """A stream with these readings, and its first window, certified."""
     owner = make_readings_owner(world.members, name, **changes)
     window = owner.window(data or HONEST, began_ms=int(1000 * world.clock.now) - 500)
@@ -83,9 +92,7 @@ def start(
     return owner, window
 
 
-def submit(
-    world: World, owner: ReadingsOwner, window: ReadingsWindow, proof: bytes
-) -> list[Certified]:
+def submit(world: World, owner: ReadingsOwner, window: Window, proof: bytes) -> list[Certified]:
     """Submit a window as its owner does. Return what all logs say about its number then."""
     submission, chunks = owner.submission(window, proof), encode_chunks(window.chunks)
     aggregator = "aggregator_0"
@@ -111,7 +118,7 @@ def certified(world: World, owner: ReadingsOwner, number: int) -> list[Certified
     return [(each["verdict"], each["reason"], each.get("statement")) for each in events]
 
 
-def refusals(world: World, owner: ReadingsOwner, window: ReadingsWindow) -> set[str]:
+def refusals(world: World, owner: ReadingsOwner, window: Window) -> set[str]:
     """Why operators do not judge this window at all."""
     submission = owner.submission(window, b"no proof").to_json()
     answers = [world.post(name, "/windows", submission) for name in world.operators]
@@ -125,7 +132,7 @@ def refusals(world: World, owner: ReadingsOwner, window: ReadingsWindow) -> set[
 def under(changes: dict[str, int], *data: bytes) -> Lie:
     """A true proof of data that break one bound, under bounds that the owner has changed."""
 
-    def lie(owner: ReadingsOwner, before: ReadingsWindow) -> tuple[ReadingsWindow, bytes]:
+    def lie(owner: ReadingsOwner, before: Window) -> tuple[Window, bytes]:
         window = owner.window(data, before)
         assert window.header.claim is NONE, "the data keep the bounds"
         window = relabelled(owner, window, READINGS)
@@ -134,11 +141,11 @@ def under(changes: dict[str, int], *data: bytes) -> Lie:
     return lie
 
 
-def relabelled(owner: ReadingsOwner, window: ReadingsWindow, claim: HeaderClaim) -> ReadingsWindow:
+def relabelled(owner: ReadingsOwner, window: Window, claim: HeaderClaim) -> Window:
     return with_header(owner, window, claim=claim)
 
 
-def with_header(owner: ReadingsOwner, window: ReadingsWindow, **changes: Any) -> ReadingsWindow:
+def with_header(owner: ReadingsOwner, window: Window, **changes: Any) -> Window:
     header = replace(window.header, **changes)
     return replace(window, header=header, signature=owner.sign(header))
 
@@ -176,19 +183,20 @@ def test_narrower_bounds_are_other_bounds(world: World, name: str) -> None:
     assert found == [("invalid", "stark", "readings")]
 
 
-def uncarried(owner: ReadingsOwner, before: ReadingsWindow) -> tuple[ReadingsWindow, bytes]:
+def uncarried(owner: ReadingsOwner, before: Window) -> tuple[Window, bytes]:
     """A step of 2 °C between two windows, hidden by a proof that begins with the second one."""
     window = relabelled(owner, owner.window([b"6.5", b"6.6"], before), READINGS)
     bounds = owner.readings.bounds(2, False, None)
     assert bounds is not None
-    return window, owner.prove_readings(replace(window, carried=None), bounds)
+    return window, owner.prove_readings(replace(window, previous=None), bounds)
 
 
-def carried_another(owner: ReadingsOwner, before: ReadingsWindow) -> tuple[ReadingsWindow, bytes]:
+def carried_another(owner: ReadingsOwner, before: Window) -> tuple[Window, bytes]:
     """The same step, hidden by another reading in place of the previous window's last one."""
     window = relabelled(owner, owner.window([b"6.5", b"6.6"], before), READINGS)
     (other,) = owner.openings(before.header.first, [b"5.5"], [55])
-    return window, owner.prove(replace(window, carried=other))
+    made_up = replace(before, openings=(other,))
+    return window, owner.prove(replace(window, previous=made_up))
 
 
 @pytest.mark.parametrize("lie", [uncarried, carried_another])
@@ -204,20 +212,20 @@ def test_a_step_between_two_windows_is_not_hidden(world: World, name: str, lie: 
 def header(*data: bytes, **changes: Any) -> Lie:
     """A window with a changed header. Its proof is one that fits all but the change."""
 
-    def lie(owner: ReadingsOwner, before: ReadingsWindow) -> tuple[ReadingsWindow, bytes]:
+    def lie(owner: ReadingsOwner, before: Window) -> tuple[Window, bytes]:
         window = with_header(owner, owner.window(data or HONEST, before), **changes)
         return window, owner.prove_blocks(window)
 
     return lie
 
 
-def too_many(owner: ReadingsOwner, before: ReadingsWindow) -> tuple[ReadingsWindow, bytes]:
+def too_many(owner: ReadingsOwner, before: Window) -> tuple[Window, bytes]:
     """Eight new readings and the carried one; the descriptor allows eight in all."""
     window = owner.window([b"4.5"] * 8, before)
     return window, owner.prove_blocks(window)
 
 
-def true_length(owner: ReadingsOwner, before: ReadingsWindow) -> tuple[ReadingsWindow, bytes]:
+def true_length(owner: ReadingsOwner, before: Window) -> tuple[Window, bytes]:
     """Chunk headers that state how long the data is, as in a stream without readings."""
     window = owner.window(HONEST, before)
     pairs = zip(window.chunks, window.data, strict=True)
@@ -230,7 +238,7 @@ def true_length(owner: ReadingsOwner, before: ReadingsWindow) -> tuple[ReadingsW
 def stated(change: int) -> Lie:
     """A sum with another lower end than the readings have; the proof is for the right one."""
 
-    def lie(owner: ReadingsOwner, before: ReadingsWindow) -> tuple[ReadingsWindow, bytes]:
+    def lie(owner: ReadingsOwner, before: Window) -> tuple[Window, bytes]:
         window = owner.window(HONEST, before)
         assert window.header.stated is not None
         bounds = owner.bounds(window)
@@ -240,13 +248,13 @@ def stated(change: int) -> Lie:
     return lie
 
 
-def downgraded(owner: ReadingsOwner, before: ReadingsWindow) -> tuple[ReadingsWindow, bytes]:
+def downgraded(owner: ReadingsOwner, before: Window) -> tuple[Window, bytes]:
     """A claim that its readings keep the bounds, with a proof that says nothing of them."""
     window = relabelled(owner, owner.window([b"9.9"], before), READINGS)
     return window, owner.prove_blocks(window)
 
 
-def upgraded(owner: ReadingsOwner, before: ReadingsWindow) -> tuple[ReadingsWindow, bytes]:
+def upgraded(owner: ReadingsOwner, before: Window) -> tuple[Window, bytes]:
     """No claim, with a readings proof."""
     window = relabelled(owner, owner.window(HONEST, before), NONE)
     return window, owner.prove_readings(window, owner.bounds(window))
@@ -451,3 +459,153 @@ def test_no_other_opening_hides_a_made_up_number(world: World, name: str) -> Non
         with pytest.raises(DisclosureRefused) as refused:
             check_disclosure(owner.readings, commitment, opening, data)
         assert refused.value.reason == reason
+
+
+# -- reports ---------------------------------------------------------------------------------------
+
+PERIOD: Final = (START_MS // 1000, START_MS // 1000 + 600)
+
+
+@pytest.fixture
+def story(world: World, name: str, tmp_path: Path) -> Iterator[Ledger]:
+    """A log with three windows, of which the second has no claim."""
+    owner = make_readings_owner(world.members, name)
+    with ledger(tmp_path, world.members, owner) as made:
+        for number, data in enumerate((HONEST, [b"4.5", b"9.9", b"4.5"], HONEST)):
+            window = owner.window(data, made.windows[-1] if made.windows else None)
+            made.certify(window, 150 + number, owner.prove(window))
+        yield made
+
+
+def report(story: Ledger, numbers: Any, **more: Any) -> StreamReport:
+    return story.report(numbers, story.log.checkpoint(170), PERIOD, **more)
+
+
+def reason_of(story: Ledger, shown: StreamReport) -> str:
+    committee = story.log.newest.committee
+    with pytest.raises(StreamReportRefused) as refused:
+        verify_stream_report(shown, committee, stream=story.owner.descriptor.id)
+    return str(refused.value.reason)
+
+
+def test_an_honest_report_names_the_window_without_the_claim(story: Ledger) -> None:
+    committee, stream = story.log.newest.committee, story.owner.descriptor.id
+    shown = report(story, range(3), with_proofs=True)
+
+    summary = verify_stream_report(shown, committee, stream=stream)
+
+    assert [each.number for each in summary.unclaimed] == [1]
+    assert (summary.windows, summary.readings) == (3, 4)
+
+
+def test_a_report_that_leaves_out_a_window_is_refused(story: Ledger) -> None:
+    """The owner makes the file as if the window had never been."""
+    assert reason_of(story, report(story, [0, 2])) == "gap"
+
+
+def test_a_report_that_begins_behind_a_window_is_refused(story: Ledger) -> None:
+    """It states a period that has this window, too."""
+    assert reason_of(story, report(story, range(2, 3))) == "period"
+
+
+def test_a_report_with_a_relabelled_window_is_refused(story: Ledger) -> None:
+    """The owner signs the other header as well, but the operators have not voted on it."""
+    shown, owner = report(story, range(3)), story.owner
+    lines = list(shown.windows)
+    header = replace(lines[1].window.header, claim=READINGS)
+    other = replace(lines[1].window, header=header, signature=owner.sign(header))
+    lines[1] = replace(lines[1], window=other)
+
+    assert reason_of(story, replace(shown, windows=lines)) == "event"
+
+
+# -- spot checks -----------------------------------------------------------------------------------
+
+N_WINDOWS: Final = 6
+N_CHUNKS: Final = 7 * N_WINDOWS
+DRAWS: Final = 2000  # requests, each with another nonce
+VERIFIED: Final = 12  # of them, for which the owner answers
+
+
+@contextmanager
+def made_up(
+    world: World, name: str, folder: Path, false: set[int]
+) -> Iterator[tuple[Ledger, Certificate]]:
+    """Certified windows with made-up numbers in these chunks, and a checkpoint behind them."""
+    owner = make_readings_owner(world.members, name)
+    with ledger(folder, world.members, owner) as made:
+        for number in range(N_WINDOWS):
+            places = range(7 * number, 7 * number + 7)
+            data = [b"9.9" if place in false else b"4.5" for place in places]
+            before = made.windows[-1] if made.windows else None
+            window = owner.window(data, before, values=(45,) * 7)
+            assert window.header.claim is READINGS
+            made.certify(window, 150 + number)
+        checkpoint = made.log.checkpoint(170)
+        made.log.checkpoint(182)
+        yield made, checkpoint
+
+
+def request_of(story: Ledger, checkpoint: Certificate, drawn: int, nonce: int) -> SpotCheckRequest:
+    """A request that was made a second before the checkpoint."""
+    stream, at = story.owner.descriptor.id, checkpoint.claim.timestamp - 1
+    return SpotCheckRequest(stream, 0, N_WINDOWS - 1, drawn, at, nonce.to_bytes(32, "big"))
+
+
+@pytest.mark.parametrize(("n_false", "drawn"), [(1, 6), (5, 6), (5, 20), (21, 2), (3, N_CHUNKS)])
+def test_a_spot_check_finds_made_up_numbers_with_the_stated_probability(
+    world: World, name: str, tmp_path: Path, n_false: int, drawn: int
+) -> None:
+    false = set(random.Random(n_false).sample(range(N_CHUNKS), n_false))
+    caught = 0
+    with made_up(world, name, tmp_path, false) as (story, checkpoint):
+        for attempt in range(DRAWS):
+            request = request_of(story, checkpoint, drawn, attempt)
+            places = set(draw(request, checkpoint.claim.log_root, N_CHUNKS))
+            caught += bool(places & false)
+            if attempt < VERIFIED // drawn + 1:
+                answer = story.answer(request, checkpoint)
+                found = verify_spot_check(answer, world.committee, request=request)
+                assert {each.sequence for each in found.chunks} == places
+                assert {each.sequence for each in found.failed} == places & false
+                assert {each.fault for each in found.failed} <= {"number"}
+
+    stated = reading_model.caught(N_CHUNKS, n_false, drawn)
+    deviation = (stated * (1 - stated) / DRAWS) ** 0.5
+    assert abs(caught / DRAWS - stated) <= 4 * deviation
+    # The two formulas of the pages: for a share of false numbers, and for a single one.
+    assert stated >= 1 - (1 - n_false / N_CHUNKS) ** drawn - 1e-9
+    if n_false == 1:
+        assert stated == pytest.approx(drawn / N_CHUNKS)
+
+
+def test_an_owner_who_does_not_open_a_chunk_has_failed(
+    world: World, name: str, tmp_path: Path
+) -> None:
+    """It cannot answer with another chunk, with other data or with another opening instead."""
+    owner = make_readings_owner(world.members, name)
+    with ledger(tmp_path, world.members, owner) as made:
+        window = owner.window([b"9.9", b"4.5"], values=(45, 45))
+        made.certify(window, 150)
+        checkpoint = made.log.checkpoint(170)
+        made.log.checkpoint(182)
+        at = checkpoint.claim.timestamp
+        request = SpotCheckRequest(owner.descriptor.id, 0, 0, 2, at - 1, bytes(32))
+        honest = made.answer(request, checkpoint)
+    false, right = honest.chunks
+    (opened,) = owner.openings(0, [b"4.5"], [45])
+
+    for other, fault in (
+        (false, "number"),
+        (replace(false, opening=None, data=None), NOT_OPENED),
+        (replace(false, data=None), NOT_OPENED),
+        (replace(false, data=b"4.5"), "digest"),
+        (replace(false, opening=opened, data=b"4.5"), "commitment"),
+        (replace(right, header=replace(right.header, sequence=0)), "not_in_window"),
+    ):
+        answer = replace(honest, chunks=(other, right))
+        found = verify_spot_check(answer, world.committee, request=request)
+        assert [each.fault for each in found.failed] == [fault]
+    missing = replace(honest, chunks=(right,))
+    found = verify_spot_check(missing, world.committee, request=request)
+    assert [each.fault for each in found.failed] == ["not_answered"]

@@ -14,16 +14,15 @@ from dragon.encoding import Json, Members, from_hex
 from dragon.errors import UnknownValue
 from dragon.stark.commitment import OUTPUT_BYTES
 from dragon.stark.parameter_sets import MAX_BLOCKS
-from dragon.stark.reading_bounds import BOUND_BYTES, BOUNDS_BYTES, MAX_READINGS, ReadingBounds
+from dragon.stark.reading_bounds import BOUNDS_BYTES, MAX_READINGS, ReadingBounds
+from dragon.stark.readings_file import KIND as READINGS
+from dragon.stark.readings_file import bounds_from_json
 from dragon_zkp.binary_body import BinaryBody
 from dragon_zkp.messages import BlocksStatement, ReadingsStatement, Statement
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 BLOCKS: Final = "blocks"
-READINGS: Final = "readings"
 KINDS: Final = (BLOCKS, READINGS)
-BOUND_NAMES: Final = ("low", "high", "step_low", "step_high", "sum_low", "sum_high")
-_BOUND_LIMIT: Final = 1 << (8 * BOUND_BYTES - 1)  # of both forms; far beyond admissible bounds
 
 
 def statement_from_json(parameter_set: str, value: Json) -> Statement:
@@ -60,17 +59,9 @@ def _readings(parameter_set: str, members: Members) -> ReadingsStatement:
         members.hex("identity", size=OUTPUT_BYTES),
         _listed(members, "commitments", MAX_READINGS),
         members.boolean("carried"),
-        _bounds(members.take("bounds")),
+        bounds_from_json(members.take("bounds")),
         _message(members),
     )
-
-
-def _bounds(value: Json) -> ReadingBounds:
-    members = Members(value, "the bounds")
-    least, most = -_BOUND_LIMIT, _BOUND_LIMIT - 1
-    bounds = [members.decimal(name, least=least, most=most) for name in BOUND_NAMES]
-    members.end()
-    return ReadingBounds(*bounds)
 
 
 def _message(members: Members) -> bytes:

@@ -12,12 +12,13 @@ from dragon.encoding import Json, Members, from_hex, to_hex
 from dragon.stark.airs.readings import ReadingsAir
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.commitment import OUTPUT_BYTES
-from dragon.stark.reading_bounds import ReadingBounds
+from dragon.stark.reading_bounds import BOUND_BYTES, ReadingBounds
 from dragon.stark.readings import readings_statement, verify_readings
 
 KIND: Final = "readings"
 MAX_MESSAGE_BYTES: Final = 1 << 16
-_MOST: Final = (1 << 72) - 1  # the size of every admissible bound is below
+BOUND_NAMES: Final = tuple(field.name for field in fields(ReadingBounds))
+_LIMIT: Final = 1 << (8 * BOUND_BYTES - 1)  # far beyond admissible bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,8 @@ class StatedReadings:
 
 def bounds_from_json(value: Json) -> ReadingBounds:
     """Decode six bounds; whether a statement admits them is not checked. Raises InvalidEncoding."""
-    members = Members(value, "bounds")
-    names = [field.name for field in fields(ReadingBounds)]
-    bounds = {name: members.decimal(name, least=-_MOST, most=_MOST) for name in names}
+    members = Members(value, "the bounds")
+    bounds = {name: members.decimal(name, least=-_LIMIT, most=_LIMIT - 1) for name in BOUND_NAMES}
     members.end()
     return ReadingBounds(**bounds)
 

@@ -79,7 +79,10 @@ def chain_channel_seed(output: Sequence[int], chain_length: int) -> bytes:
 
 
 def chain_zk_seed(witness: Sequence[Sequence[int]]) -> bytes:
-    """The deterministic blinding seed of a Rescue chain. It depends on the witness only (14.1)."""
+    """The deterministic blinding seed of a Rescue chain (section 14.1).
+
+    It depends on the witness only.
+    """
     encoded = field.encode(chain.from_iterable(witness))
     return b"Rescue hash chain private seed\0" + encoded
 

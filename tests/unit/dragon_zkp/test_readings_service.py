@@ -19,12 +19,12 @@ from dragon.protocol.streams.statements import ReadingsStatement
 from dragon.stark.commitment import commit, encode_output, reading_opening
 from dragon.stark.reading_bounds import ReadingBounds
 from dragon.stark.readings import verify_readings
+from dragon.stark.readings_file import BOUND_NAMES
 from dragon.stark.ziggy import public_key
 from dragon_zkp import messages, schemas
 from dragon_zkp.messages import Prove, Verify
 from dragon_zkp.request_parsing import verify_from_bytes
 from dragon_zkp.routes.proofs import OCTET_STREAM
-from dragon_zkp.statement_parsing import BOUND_NAMES
 from provers import TOKEN, Prover, prover
 from wsgi import WsgiAdapter
 

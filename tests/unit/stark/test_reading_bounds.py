@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import starkvectors as vectors
 from dragon.stark.reading_bounds import RADIX, SPAN_LIMIT, ReadingBounds, RowPair, digits, weights
-from dragon.stark.refusal import ProofRefused
+from dragon.stark.refusal import ProofRefused, Reason
 
 EDGES = [0, 1, 2, 3, 4, 4194303, 4194304, 1 << 43, SPAN_LIMIT - 2, SPAN_LIMIT - 1]
 
@@ -94,6 +94,21 @@ def test_bounds_are_encoded_as_signed_integers() -> None:
     assert encoded[:16] == b"\xff" * 16
     assert encoded[16:32] == (2).to_bytes(16, "big")
     assert encoded[64:80] == bytes.fromhex("ffffffffffffffc00000000000000000")
+
+
+@given(st.tuples(*[st.integers(-(1 << 127), (1 << 127) - 1)] * 6))
+def test_encoded_bounds_are_decoded_again(bounds: tuple[int, ...]) -> None:
+    given_bounds = ReadingBounds(*bounds)
+
+    assert ReadingBounds.decode(given_bounds.encode()) == given_bounds
+
+
+@pytest.mark.parametrize("size", [0, 95, 97])
+def test_bounds_of_another_length_are_refused(size: int) -> None:
+    with pytest.raises(ProofRefused) as refused:
+        ReadingBounds.decode(bytes(size))
+
+    assert refused.value.reason is Reason.INPUT
 
 
 def widest(low: int, high: int, n_summed: int) -> ReadingBounds:

@@ -73,7 +73,7 @@ SPOILED: dict[str, tuple[Callable[[Any], None], type[errors.DragonError]]] = {
     "a bound with a zero before": (spoil_bound("high", "010"), errors.UnknownValue),
     "a bound of minus zero": (spoil_bound("low", "-0"), errors.UnknownValue),
     "a bound with a point": (spoil_bound("high", "20.0"), errors.UnknownValue),
-    "a huge bound": (spoil_bound("sum_high", "9" * 22), errors.IntegerOutOfRange),
+    "a huge bound": (spoil_bound("sum_high", str(1 << 127)), errors.IntegerOutOfRange),
     "a missing bound": (lambda value: value["bounds"].pop("step_low"), errors.MissingMember),
     "an unknown bound": (spoil_bound("mean", "1"), errors.UnknownMember),
     "an unknown member": (spoil("outputs", []), errors.UnknownMember),

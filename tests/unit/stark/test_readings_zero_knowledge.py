@@ -211,6 +211,7 @@ def test_the_view_of_a_strict_proof_reveals_nothing_about_the_preimages() -> Non
     assert span.add([*view.preimage_directions(), view.constant_of_sums()]) == 119
 
 
+@pytest.mark.timeout(400)  # some ten seconds of arithmetic, on a machine that may be busy
 def test_the_view_reveals_the_preimages_if_the_bound_is_violated() -> None:
     """n = 64 has 448 random cells. Fourteen queries exhaust them."""
     view, span = view_of(64, 14, 5), Span()

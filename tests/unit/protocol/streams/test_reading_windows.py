@@ -22,7 +22,8 @@ from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.statements import verify_window_proof
 from examples import examples
 from reading_model import Value
-from reading_streams import COLD_CHAIN, ReadingsOwner, ReadingsWindow, make_readings_owner
+from reading_streams import COLD_CHAIN, ReadingsOwner, make_readings_owner
+from streams import Window
 
 KINDS = ("none", "total", "mean", "stated")
 MOST = 9
@@ -193,7 +194,7 @@ def data_of(values: Sequence[Value]) -> list[bytes]:
     return [b"no number" if value is None else b"%d" % value for value in values]
 
 
-def verify(owner: ReadingsOwner, window: ReadingsWindow, before: Any, proof: bytes) -> None:
+def verify(owner: ReadingsOwner, window: Window, before: Any, proof: bytes) -> None:
     previous = before.header if before else None
     verify_window_proof(owner.descriptor, window.header, previous, window.chunks, proof)
 
@@ -211,7 +212,7 @@ def test_a_readings_proof_exists_exactly_if_the_window_claims_readings(
     owner = make_readings_owner(MEMBERS, "random", **readings)
     before = owner.window(data_of([first]))
     window = owner.window(data_of(values), before)
-    carried = window.carried is not None
+    carried = owner.carried(window) is not None
     proof = owner.prove(window)
 
     verify(owner, window, before, proof)

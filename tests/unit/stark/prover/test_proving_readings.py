@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import plainreadings
 import starkvectors as vectors
 from dragon.errors import ProofRefused, UnsafeParameters, WrongWitness
 from dragon.stark.commitment import (
@@ -19,6 +20,7 @@ from dragon.stark.commitment import (
     reading_opening,
 )
 from dragon.stark.parameter_sets import STANDARD
+from dragon.stark.parameters import Parameters, Slack
 from dragon.stark.prover.blocks import hash_many
 from dragon.stark.prover.prover import prove
 from dragon.stark.prover.readings import prove_readings, readings_witness
@@ -26,11 +28,12 @@ from dragon.stark.reading_bounds import ReadingBounds
 from dragon.stark.readings import verify_readings
 from dragon.stark.refusal import Reason
 from dragon.stark.rescue import rescue_hash
+from dragon.stark.verifier import verify
 
 IDENTITY = [2**60 + k for k in range(8)]
 OWNER = encode_output(rescue_hash(IDENTITY))
 RHO = bytes(range(32))
-UNUSUAL = "valid_unusual_b4.json"  # its trace has other fillers; `test_plain_prover` makes it
+UNUSUAL = "valid_unusual_b4.json"  # its trace has other fillers than those of our provers
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -106,12 +109,12 @@ def test_chunks_can_be_given_as_openings() -> None:
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> tuple[list[int], bool, ReadingBounds]:
+def windows(draw: st.DrawFn, most: int = 9) -> tuple[list[int], bool, ReadingBounds]:
     """Readings, whether the first is carried, and bounds that they keep, narrow or wide."""
     low = draw(st.integers(-(2**59), 2**59 - 2**43))
     width = draw(st.sampled_from([0, 1, 2, 3, 17, 4095, 2**32 - 1, 2**43 - 1]))
     carried = draw(st.booleans())
-    count = draw(st.integers(1 + carried, 9))
+    count = draw(st.integers(1 + carried, most))
     readings = draw(st.lists(st.integers(low, low + width), min_size=count, max_size=count))
     if draw(st.booleans()):
         return readings, carried, exact(readings, carried)
@@ -137,6 +140,28 @@ def test_random_windows_verify_under_their_statement_only(
     verify_readings("standard", OWNER, commitments, carried, bounds, message, proof)
     with pytest.raises(ProofRefused):
         verify_readings("standard", OWNER, commitments, carried, bounds, message + b"!", proof)
+
+
+@settings(few, max_examples=5)
+@given(windows(most=3), st.binary(max_size=20), st.integers(1, 2))
+def test_random_windows_equal_those_of_the_plain_prover(
+    window: tuple[list[int], bool, ReadingBounds], message: bytes, threads: int
+) -> None:
+    readings, carried, bounds = window
+    secrets = [IDENTITY, *openings(readings)]
+    witness = readings_witness(secrets, carried, bounds, message, RHO)
+    n = tiny(256).trace_length(witness.air.original_length)
+    parameters = tiny(n // 4)
+
+    proof = prove(witness, parameters, threads=threads)
+
+    assert proof == plainreadings.prove_readings(witness.air, parameters, witness.preimages, RHO)
+    verify(witness.air, parameters, proof)
+
+
+def tiny(last_layer: int) -> Parameters:
+    """Parameters without security, so that plain Python can prove."""
+    return Parameters(2, 2, 1, (0, 2), last_layer, slack=Slack.STRICT)
 
 
 @pytest.mark.parametrize("count", [62, 255, 256])

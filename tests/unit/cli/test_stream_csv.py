@@ -216,7 +216,7 @@ def test_windows_without_the_claim_are_named(run: Run, service: Service, file: P
         for n, statement in enumerate(statements)
     ]
 
-    assert "1 of 3 windows carry no claim: window 1." in run(file, *COLUMN, *NEW)[1]
+    assert "1 of 3 windows carries no claim: window 1." in run(file, *COLUMN, *NEW)[1]
     service.windows[1]["statement"] = "readings"
     assert "All 3 windows claim" in run(file, *COLUMN)[1]
 

@@ -12,7 +12,7 @@ from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
 from dragon_stream import scrub
 from dragon_stream.damage import Damage
-from dragon_stream.scrub import Report, StreamReport
+from dragon_stream.scrub_report import Report, StreamReport
 
 
 @click.command(short_help="Read all data of a stream service, and report damage.")

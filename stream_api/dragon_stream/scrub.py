@@ -130,6 +130,7 @@ def _check_stream(
     if not store.is_whole(row):
         report.add(Damage(FILE, None, None, "has a damaged row of the stream"))
     readings = _readings_of(row, report)
+    report.hides_sizes = row.hides_sizes
     data = folder / row.stream.hex()
     bounds = _bounds(data, report)
     store.check_states(row.stream)

@@ -17,6 +17,7 @@ class StreamReport:
     chunks: int = 0  # whole ones
     bytes: int = 0  # of data in them
     windows: int = 0  # whole ones
+    hides_sizes: bool = False  # whether it has readings, whose sizes nothing tells
     damages: list[Damage] = field(default_factory=list)
 
     def add(self, damage: Damage) -> None:

@@ -140,8 +140,8 @@ def _read(file: Path) -> dict[str, Json]:
     """
     try:
         found = tomllib.loads(read_text(file, most=MAX_FILE_BYTES), parse_float=str)
-    except (ValueError, RecursionError) as error:
-        raise with_hint(WrongReadings(f"not TOML: {error}"), WORDS_HINT) from None
+    except (ValueError, RecursionError):
+        raise with_hint(WrongReadings("the file is not TOML"), WORDS_HINT) from None
     for name, value in found.items():
         if name not in WORDS:
             message = f"the word `{name[:40]}` is unknown; known are {', '.join(WORDS)}."

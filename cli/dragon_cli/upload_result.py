@@ -82,7 +82,8 @@ class Done:
             yield f"All {len(rows)} windows claim that their readings are within the bounds."
         else:
             named = _listed([str(each["number"]) for each in without])
-            yield f"{len(without)} of {len(rows)} windows carry no claim: window {named}."
+            verb = "carries" if len(without) == 1 else "carry"
+            yield f"{len(without)} of {len(rows)} windows {verb} no claim: window {named}."
         yield from self._count_lines()
 
     def _is_of(self, window: dict[str, Json]) -> bool:

@@ -16,6 +16,8 @@ LISTS: Final[Mapping[str, str]] = {
     "attestation": "dragon.protocol.refusal:RefusalReason",
     "window": "dragon.protocol.claims.window:InvalidReason",
     "proof": "dragon.stark.refusal:Reason",
+    "stream-report": "dragon.protocol.streams.certified_window:ReportReason",
+    "spot-check": "dragon.protocol.streams.spot_check:SpotCheckReason",
 }
 
 

@@ -14,6 +14,7 @@ from dragon.log.follower import Follower
 from dragon.log.index_tables import Applied, StreamRecords
 from dragon.log.store import Log
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.streams.statements import statement_of
 from dragon_stream.damage import Damage
 from dragon_stream.events import Events
 from dragon_stream.store import FILE, Store, WindowRow, WindowSummary
@@ -84,6 +85,10 @@ class Confirmation:
             position, claim = found
             if claim.header != row.header.hash:
                 reason = f"the ledger has another window {summary.number} of this stream"
+                streams.stop(stream, reason)
+                break
+            if claim.statement != statement_of(stream.keys.descriptor, row.header):
+                reason = f"the ledger states another claim about window {summary.number}"
                 streams.stop(stream, reason)
                 break
             self._certify(row, position, claim)

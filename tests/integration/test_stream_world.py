@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock, patch
@@ -14,8 +16,9 @@ import requests
 
 from committees import make_members
 from dragon.protocol.claims.endorsement import EndorsementClaim
-from dragon.protocol.claims.window import InvalidReason, Verdict
+from dragon.protocol.claims.window import InvalidReason, Statement, Verdict
 from dragon.protocol.streams.chunks import digest
+from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.receipt_verification import is_complete, refused, verify
 from dragon_aggregator import pending_windows
 from stream_simulation import PROVER, STREAMS, StreamWorld
@@ -288,6 +291,29 @@ def test_a_stream_with_an_invalid_window_accepts_nothing_more(world: StreamWorld
     assert "invalid (header)" in world.get_stream(stream)["stopped"]
     answer = refused_upload(world, stream)
     assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (409, "stream-stopped")
+
+
+@pytest.mark.parametrize("statement", list(Statement))
+def test_an_event_that_states_what_the_header_does_not_claim_stops_the_stream(
+    world: StreamWorld, statement: Statement
+) -> None:
+    """Only a quorum of liars could sign it. The stream has no readings."""
+    stream = sensor(world)
+    proven(world, stream)
+    row, rounds = world.row(stream, 0), world.committee.rounds
+    claim = Finding(InvalidReason.NONE).claim(
+        world.known(stream).keys.descriptor,
+        row.header,
+        hashlib.sha256(row.proof).digest(),
+        rounds.start(rounds.number(world.clock.now)),
+    )
+
+    world.submit(world.members.certify(replace(claim, statement=statement), world.operators[:3]))
+    world.resume("aggregator_0")
+    world.run(1, peers=False)
+
+    assert "another claim about window 0" in world.get_stream(stream)["stopped"]
+    assert world.states(stream) == ["proven"]
 
 
 def refused_upload(world: StreamWorld, stream: Made) -> requests.Response:

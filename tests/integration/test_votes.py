@@ -31,12 +31,13 @@ from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.streams import finding
 from dragon.protocol.streams.chunks import ChunkHeader, encode_chunks, tree_of
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES, Finding
+from dragon.protocol.streams.statements import verify_window_proof
 from dragon.protocol.streams.submission import Submission, WindowObjects
-from dragon.stark.blocks import verify_window
 from dragon.stark.refusal import ProofRefused
 from dragon_aggregator import window_certifier
 from dragon_operator import rate_limiter, window_voter
 from dragon_operator.verification_scheduler import NEW_BUDGET, NEW_CAPACITY
+from reading_rules import free_steps
 from simulation import World
 from streams import Owner, Window, make_owner
 
@@ -77,14 +78,14 @@ def _verified_once() -> Iterator[None]:
         if key not in found:
             found[key] = None
             try:
-                verify_window(*arguments)
+                verify_window_proof(*arguments)
             except ProofRefused as refusal:
                 found[key] = refusal
         if (refusal_ := found[key]) is not None:
             raise refusal_
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finding, "verify_window", verify)
+        patch.setattr(finding, "verify_window_proof", verify)
         yield
 
 
@@ -797,6 +798,7 @@ class Liar:
     world: World
     name: str
     vote: tuple[str | None, str | None] = ("valid", "none")
+    statement: str | None = None
     status: int = 200
     signs: str = "anything"
 
@@ -810,6 +812,7 @@ class Liar:
     def look(self) -> tuple[flask.Response, int]:
         verdict, reason = self.vote
         body = {"verdict": verdict, "reason": reason, "detail": "\u202e" + "x" * 5000}
+        body["statement"] = self.statement
         return flask.jsonify(body), self.status
 
     def attest(self) -> flask.Response:
@@ -836,6 +839,7 @@ LIES: dict[str, dict[str, Any]] = {
     "calls everything invalid and signs anything": {"vote": ("invalid", "header")},
     "votes and signs nonsense": {"vote": ("valid", "stark"), "signs": "nonsense"},
     "votes with unknown words": {"vote": ("perhaps", "perhaps"), "signs": "for another"},
+    "votes on readings where there are none": {"statement": "readings"},
     "answers that the window was only announced": {"vote": (None, None)},
     "refuses with a reason of the closed list": {"vote": ("valid", "no_change"), "status": 409},
     "fails": {"status": 500},
@@ -1315,6 +1319,47 @@ def test_an_invalid_vote_is_shown_with_its_reason_and_detail(world: World, owner
     assert shown["state"] == "invalid"
     assert {vote["answer"] for vote in shown["votes"]} == {"invalid: stark"}
     assert all(vote["detail"] for vote in shown["votes"])
+
+
+@pytest.mark.parametrize(("data", "statement"), [(b"7", "readings"), (b"11", "blocks")])
+def test_the_statement_of_a_window_is_shown_on_its_whole_way(
+    world: World, data: bytes, statement: str
+) -> None:
+    owner = make_owner(world.members, f"reads-{statement}", readings=free_steps(0, 10))
+    window = first(world, owner, data)
+    submission = owner.submission(window, proof := owner.prove(window))
+    world.post("aggregator_0", "/windows", submission.to_json())
+    (pending,) = world.get("aggregator_0", "/windows").json()["windows"]
+
+    submit_complete(world, owner, window, proof)
+    answers = [world.post(name, "/windows", submission.to_json()) for name in world.operators]
+    step(world)
+    step(world)
+
+    decided = world.get("aggregator_0", f"/windows/decided?stream={to_hex(submission.stream)}")
+    shown = [pending, *decided.json()["windows"], *(each.json() for each in answers)]
+    assert [each["statement"] for each in shown] == [statement] * 6
+    (event,) = window_events(world, owner)
+    assert event["statement"] == statement
+
+
+def test_a_vote_on_another_statement_does_not_count(liar: Liar) -> None:
+    vars(liar).update(vars(Liar(liar.world, liar.name, statement="blocks")))
+    world = liar.world
+    owner = make_owner(world.members, "reads", readings=free_steps(0, 10))
+    window = first(world, owner, b"7")
+    world.stop("operator_4")  # so that no quorum decides without the liar's vote
+    world.stop("operator_3")
+    submit_complete(world, owner, window, owner.prove(window))
+    step(world)
+    answers = voted(world, owner)
+    for name in ("operator_3", "operator_4"):
+        world.resume(name)
+    step(world)
+    step(world)
+
+    assert (answers["operator_1"], answers["operator_2"]) == ("bad_answer", "valid")
+    assert verdicts(world, owner) == [("valid", "none")]
 
 
 def test_an_incomplete_window_lists_its_missing_objects(world: World, owner: Owner) -> None:

@@ -17,7 +17,7 @@ from dragon.node.parameters import hexadecimal, integer
 from dragon.node.routes import streams
 from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
-from dragon.protocol.streams.statements import statement_of
+from dragon.protocol.streams.statements import proven_chunks, statement_of
 from dragon.protocol.streams.submission import Submission
 from dragon.stark.security import window_level_bits
 from dragon_aggregator.components import Components
@@ -124,19 +124,20 @@ def _add_objects(routes: Routes, components: Components) -> None:
 
 def _window(window: Window) -> dict[str, object]:
     submission, objects = window.submission, window.submission.objects
-    parameters, count = submission.descriptor.parameters, submission.header.count
+    descriptor, header = submission.descriptor, submission.header
+    proven = proven_chunks(descriptor, header)
     has_proof = objects is not None and window.state != "invalid"
     return {
         "stream": to_hex(submission.stream),
         "number": submission.number,
         "header": to_hex(submission.header.hash),
-        "statement": statement_of(submission.descriptor, submission.header),
+        "statement": statement_of(descriptor, header),
         "state": window.state,
         "missing": [to_hex(sha256) for sha256 in window.missing],
         "proof": to_hex(objects.proof) if objects else None,
-        "count": count,
+        "count": header.count,
         "proof_bytes": window.proof_bytes,
-        "security_bits": window_level_bits(parameters, count) if has_proof else None,
+        "security_bits": window_level_bits(descriptor.parameters, proven) if has_proof else None,
         "votes": [
             {"operator": operator, "answer": answer, "detail": detail}
             for operator, (answer, detail) in sorted(window.votes.items())

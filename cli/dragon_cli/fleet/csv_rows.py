@@ -57,8 +57,8 @@ class CsvRows:
             index = self._index(next(rows, [])) if self.has_header else self._number()
             for row in rows:
                 yield reader.line_num, self._message(row, index, reader.line_num)
-        except csv.Error as error:
-            raise UnusableRow(f"Line {reader.line_num} of the file is not CSV: {error}.") from None
+        except csv.Error:
+            raise UnusableRow(f"Line {reader.line_num} of the file is not CSV.") from None
         self.file.check_unchanged()
 
     def _lines(self) -> Iterator[str]:

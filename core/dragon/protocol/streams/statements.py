@@ -48,6 +48,11 @@ def needs_previous(descriptor: Descriptor, header: WindowHeader) -> bool:
     return readings is not None and is_claimed and readings.is_carried(header.number)
 
 
+def proven_chunks(descriptor: Descriptor, header: WindowHeader) -> int:
+    """Return the number of chunks that the window's proof is about, a carried one included."""
+    return header.count + needs_previous(descriptor, header)
+
+
 def window_statement(
     descriptor: Descriptor, header: WindowHeader, previous: WindowHeader | None
 ) -> ReadingsStatement | None:

@@ -100,10 +100,10 @@ def test_a_receipt_shows_what_was_certified_of_its_window() -> None:
     assert {checks[name].outcome for name in NAMES} == {Outcome.HOLDS}
     assert is_complete(list(checks.values()))
     assert checks["readings"].detail == (
-        "the 2 committed readings of the window are from -30 to 60 °C, each differs from the one "
+        "all 2 committed readings of the window are from -30 to 60 °C, each differs from the one "
         "before by -2 to 2 °C, as the operators verified"
     )
-    assert "the 2 committed readings are from -30 to 60 °C" in checks["proof"].detail
+    assert "all 2 committed readings of the window are from -30 to 60 °C" in checks["proof"].detail
     assert "the committed reading, checked against the data, is 4.125 °C" in checks["data"].detail
     assert "(at most 64 bytes)" in checks["chunk"].detail
 

@@ -18,6 +18,7 @@ from dragon.protocol.streams.reading_sums import MAX_SUM
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.statements import (
     needs_previous,
+    proven_chunks,
     statement_of,
     window_statement,
 )
@@ -256,6 +257,12 @@ def test_only_a_proof_that_begins_with_the_window_before_needs_its_header() -> N
     assert not needs_previous(CARRYING.descriptor, FIRST.header)
     assert not needs_previous(CARRYING.descriptor, after.header)
     assert not needs_previous(STATING.descriptor, STATING.window([b"1"], STATED).header)
+
+
+def test_a_proof_that_begins_with_the_window_before_is_about_one_chunk_more() -> None:
+    assert proven_chunks(CARRYING.descriptor, SECOND.header) == SECOND.header.count + 1
+    assert proven_chunks(CARRYING.descriptor, FIRST.header) == FIRST.header.count
+    assert proven_chunks(PLAIN.descriptor, PLAIN.window([b"a"]).header) == 1
 
 
 def test_a_statement_needs_the_right_window_before() -> None:

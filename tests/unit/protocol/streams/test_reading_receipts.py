@@ -254,6 +254,21 @@ def test_an_event_must_state_the_readings_that_the_header_claims(stated: Stateme
     assert "must state the statement readings" in wrong.detail
 
 
+@pytest.mark.parametrize("member", ["event", "header_signature"])
+def test_nothing_is_said_of_the_operators_if_their_votes_or_the_window_are_refused(
+    member: str,
+) -> None:
+    document = receipt(OWNER, SECOND, proof("SECOND"))
+    forged: dict[str, Any] = {
+        "event": replace(document.event, signature=bytes(96)),
+        "header_signature": bytes(96),
+    }
+    checks = checks_of(replace(document, **{member: forged[member]}))
+
+    assert checks["readings"].outcome is Outcome.ABSENT
+    assert "operators verified" not in checks["readings"].detail
+
+
 @pytest.mark.parametrize("stated", [None, Statement.READINGS])
 def test_an_event_must_not_state_readings_that_the_header_does_not_claim(
     stated: Statement | None,

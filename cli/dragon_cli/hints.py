@@ -20,6 +20,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.NoCommittee: "`dragon init` creates one; `--home` or `--committee` selects another.",
     cli_errors.NoHome: "`dragon init` creates a fleet; `--home` selects the folder of another.",
     cli_errors.NotACommittee: "It is `committee.json` in the folder of a fleet.",
+    cli_errors.WrongReadings: "docs/readings.md describes every word.",
     cli_errors.WrongFile: "Check which file was given.",
     cli_errors.WrongService: "`dragon status` lists the services of a fleet.",
     cli_errors.CommitteeExists: "Choose another folder with `--home`.",

@@ -7,7 +7,6 @@ from typing import Final
 
 from dragon.protocol.streams.reading_text import reading_text
 from dragon.protocol.streams.spot_check_verification import CheckedChunk, SpotCheck
-from dragon.stark.commitment import NO_READING
 from dragon_cli.render.output import plain
 from dragon_cli.render.text import moment
 
@@ -24,7 +23,7 @@ def verdict(check: SpotCheck) -> str:
     what = "committed readings were equal to the numbers in the data"
     if check.descriptor.readings is None:
         what = "chunks were opened to the data that was committed to"
-    elif without := sum(chunk.reading == NO_READING for chunk in check.chunks):
+    elif without := sum(chunk.reading is None for chunk in check.chunks):
         what += f"; {without:,} of them without a number, committed to as such"
     return f"{drawn_from}, and all {drawn:,} {what}."
 

@@ -15,6 +15,7 @@ from dragon.protocol.streams.spot_check import SpotCheckRequest
 from dragon_cli.main import main
 from stream_reports import ledger
 from streams import START_MS, make_owner
+from timed_readings import make_reading_owner
 
 MEMBERS = make_members(4)
 OWNER = make_owner(MEMBERS)
@@ -60,7 +61,7 @@ def test_a_report_of_a_stream_without_readings_counts_chunks(verify: Run) -> Non
     code, out, _ = verify("report.jsonl")
 
     assert code == 0
-    assert "with 3 chunks are certified; this stream makes no claim about readings." in out
+    assert "with 3 chunks are certified; this stream makes no claim about readings; whether" in out
     assert "`dragon audit`" not in out
     assert "a report with `--proofs` contains them" in out
 
@@ -70,6 +71,26 @@ def test_a_stream_without_readings_has_no_claim_to_require(verify: Run) -> None:
 
     assert code == 4
     assert "dragon: refused: claim_missing: the stream makes no claim about readings" in err
+
+
+def test_a_report_that_does_not_show_its_end_has_its_own_exit_code(verify: Run) -> None:
+    code, _, err = verify("report.jsonl", "--require-end")
+
+    assert code == 4
+    assert "end_not_shown: the report ends with window 1, and shows no later one" in err
+
+
+def test_a_later_window_shows_the_end(verify: Run, tmp_path: Path) -> None:
+    owner = make_reading_owner(MEMBERS)
+    first = owner.window([b"4.000"])
+    with ledger(tmp_path, MEMBERS, owner) as log:
+        log.certify(first, 150)
+        log.certify(owner.window([b"4.100"], first, began_ms=START_MS + 10_000), 151)
+        period = (PERIOD[0], PERIOD[0] + 5)
+        report = log.report(range(1), log.log.checkpoint(170), period, behind=1)
+    raw, stream = b"".join(report.encode()), to_hex(owner.descriptor.id)
+
+    assert verify(raw, "--stream", stream, "--require-end", "--require-claim")[0] == 0
 
 
 def test_a_cut_file_names_what_is_missing(verify: Run, folder: Path) -> None:

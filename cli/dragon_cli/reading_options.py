@@ -103,7 +103,7 @@ def readings_of(values: Mapping[str, Any]) -> Readings | None:
 
     Raises UsageError: file and options. WrongReadings, UnusableFile, TooLarge, NotJson.
     """
-    given = {name: value for name, value in values.items() if value not in (None, False)}
+    given = {name: value for name, value in values.items() if _is_set(value)}
     file = given.pop(FILE, None)
     if file is None:
         return decoded(given) if given else None
@@ -126,7 +126,12 @@ def decoded(words: Mapping[str, Any]) -> Readings:
 
 def is_given(values: Mapping[str, Any]) -> bool:
     """Whether any of the options is given."""
-    return any(value not in (None, False) for value in values.values())
+    return any(map(_is_set, values.values()))
+
+
+def _is_set(value: object) -> bool:
+    """Whether an option is given: 0 is a value, although it equals False."""
+    return value is not None and value is not False
 
 
 def _read(file: Path) -> dict[str, Json]:

@@ -206,8 +206,8 @@ def test_a_stream_without_readings_is_created_too(create: Run, service: Service)
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--low", 2), "Readings need `scale` and `unit` and `high`"),
-        (("--low", 2), "hint: docs/readings.md describes every word."),
+        (("--low", 2), "Readings need `scale`, `unit` and `high`"),
+        (("--low", 2), "hint: The words of readings are in docs/readings.md."),
         ((*COLD_OPTIONS, "--rise", "0.0005"), "more than 3 decimals"),
         ((*COLD_OPTIONS[:-1], 1), "`low` (2) must not exceed `high` (1)"),
         ((*COLD_OPTIONS, "--length", 3), "length must be between"),

@@ -18,6 +18,7 @@ BENCHMARKS = (
     "connections",
     "explorer",
     "periods",
+    "years",
 )
 
 

@@ -68,7 +68,9 @@ class SequencerClient:
         posting = gateways or nodes.sockets("posting") or readers
         self._gateways = GatewayPool.of_urls(readers, session, monotonic, rng, max_answer_bytes)
         lists = NodeLists(nodes.alternatives)
-        self._reader = LedgerReader(app, lists, self._gateways, timeouts, monotonic=monotonic)
+        self._reader = LedgerReader(
+            *(app, lists, self._gateways, timeouts), monotonic=monotonic, entropy=rng.randbytes
+        )
         senders = GatewayPool.of_urls(posting, session, monotonic, rng, max_answer_bytes)
         self._sender = Sender(app, senders, timeouts, monotonic=monotonic, sleep=sleep)
 

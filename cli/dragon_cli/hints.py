@@ -88,6 +88,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.StreamReportRefused: "Get the report again, and the stream's id from the data's owner.",
     errors.ClaimMissing: "Ask the stream's owner about these windows; without the option, the "
     "report is verified.",
+    errors.EndNotShown: "Ask for the report again when a later window is certified.",
     errors.SpotCheckRefused: "Ask for another answer, or make a new request.",
     errors.SpotCheckFailed: "Keep request and answer: together they show what failed.",
     errors.EvidenceError: CHANGED_EVIDENCE,

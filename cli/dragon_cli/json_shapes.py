@@ -236,7 +236,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "verify receipt": (
         "verdict: `verified` or `refused`", "complete", "stream", "name", "window", "chunk",
-        "times: received_ms, timestamp, checkpoint", "checks: list of name, outcome, detail, …",
+        "times: received_ms, timestamp, checkpoint",
+        "statement: `readings` or `blocks`; null in a stream without readings",
+        "reading: null, or value (text, scaled), scale, unit, checked_against_data",
+        "checks: list of name, outcome, detail, …",
         "[epoch]: of the committee that signed", "[newest_epoch]", "[seen]",
     ),
     "verify report": (

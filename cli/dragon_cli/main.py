@@ -2,7 +2,7 @@
 
 Exit codes: 0, done or verified; 1, refused or failed, with a named reason; 2, wrong usage or
 settings; 3, the database was written by a newer release, or a service cannot use it; 4, verified,
-but a window lacks the claim that was required; 130, interrupted.
+but a report does not show all that was required; 130, interrupted.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dragon.errors import (
     DatabaseTooNew,
     DatabaseTooOld,
     DragonError,
+    EndNotShown,
     InUse,
     KeystoreError,
     LedgerError,
@@ -39,7 +40,7 @@ from dragon_cli.render.text import print_json, printable
 
 REFUSED: Final = 1
 USAGE: Final = 2
-UNCLAIMED: Final = 4  # only with `--require-claim`
+UNCLAIMED: Final = 4  # only with `--require-claim` and `--require-end`
 DATABASE: Final = 3  # also the exit code of `dragon.node.gunicorn_server`
 INTERRUPTED: Final = 130
 
@@ -118,7 +119,7 @@ def _report(error: DragonError, *, as_json: bool) -> int:
         click.echo(f"hint: {hint}", err=True)
     if isinstance(error, (DatabaseTooNew, DatabaseTooOld, InUse, WrongJournal)):
         return DATABASE
-    if isinstance(error, ClaimMissing):
+    if isinstance(error, (ClaimMissing, EndNotShown)):
         return UNCLAIMED
     return USAGE if isinstance(error, (SettingsError, KeystoreError)) else REFUSED
 

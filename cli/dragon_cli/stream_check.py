@@ -12,7 +12,7 @@ from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
 from dragon_stream import scrub
 from dragon_stream.damage import Damage
-from dragon_stream.scrub import Report, StreamReport
+from dragon_stream.scrub_report import Report, StreamReport
 
 
 @click.command(short_help="Read all data of a stream service, and report damage.")
@@ -48,8 +48,9 @@ def check(folder: Path | None, running: bool, home: Path, as_json: bool) -> None
 
 def _print_stream(stream: StreamReport) -> None:
     name = f"{plain(stream.name)} {stream.stream}"
+    size = "" if stream.hides_sizes else f" with {stream.bytes} bytes"
     console.print(
-        f"{name}: {stream.chunks} chunks with {stream.bytes} bytes in {stream.segments} segments "
+        f"{name}: {stream.chunks} chunks{size} in {stream.segments} segments "
         f"and {stream.windows} windows are whole",
         soft_wrap=True,
     )
@@ -64,7 +65,7 @@ def _document(found: Report) -> dict[str, object]:
             "name": stream.name,
             "segments": stream.segments,
             "chunks": stream.chunks,
-            "bytes": stream.bytes,
+            "bytes": None if stream.hides_sizes else stream.bytes,
             "windows": stream.windows,
         }
         for stream in found.streams

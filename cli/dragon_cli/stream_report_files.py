@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dragon.errors import ClaimMissing, InvalidEncoding
+from dragon.errors import ClaimMissing, EndNotShown, InvalidEncoding
 from dragon.protocol.streams.stream_report import StreamReport, is_report
 from dragon.protocol.streams.stream_report_verification import verify_stream_report
 from dragon.protocol.streams.stream_summary import StreamSummary, windows_text
@@ -41,3 +41,13 @@ def check_claims(summary: StreamSummary) -> None:
     if summary.unclaimed:
         message = f"without the claim about readings: {windows_text(summary.unclaimed)}"
         raise ClaimMissing(message, report=summary.to_json())
+
+
+def check_end(summary: StreamSummary) -> None:
+    """Check that a window behind the period shows that none is missing. Raises EndNotShown.
+
+    Whoever writes a report can end it before a window that it does not like.
+    """
+    if not summary.is_closed:
+        message = f"the report ends with window {summary.last.number}, and shows no later one"
+        raise EndNotShown(message, report=summary.to_json())

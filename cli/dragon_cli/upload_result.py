@@ -79,10 +79,12 @@ class Done:
         ]
         without = [each for each in rows if statement_text(each.get("statement")) == NO_CLAIM]
         if not without:
-            yield f"All {len(rows)} windows claim that their readings are within the bounds."
+            windows = "The window claims" if len(rows) == 1 else f"All {len(rows)} windows claim"
+            yield f"{windows} that the committed readings are within the bounds."
         else:
             named = _listed([str(each["number"]) for each in without])
-            yield f"{len(without)} of {len(rows)} windows carry no claim: window {named}."
+            verb = "carries" if len(without) == 1 else "carry"
+            yield f"{len(without)} of {len(rows)} windows {verb} no claim: window {named}."
         yield from self._count_lines()
 
     def _is_of(self, window: dict[str, Json]) -> bool:

@@ -398,6 +398,10 @@ class ClaimMissing(DragonError):
     """The report holds, and lists windows without a claim about their readings."""
 
 
+class EndNotShown(DragonError):
+    """The report holds, and does not show whether more windows of its period followed."""
+
+
 class SpotCheckRefused(DragonError):
     """The answer to a spot check does not show which chunks had to be disclosed.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -33,50 +32,14 @@ from dragon.storage.process_lock import ProcessLock
 from dragon.storage.schema import is_behind
 from dragon.storage.sqlite_faults import sqlite_fault
 from dragon_stream.acknowledged import Acknowledged, AcknowledgedFile
-from dragon_stream.chunk_readings import ChunkReading, decode
 from dragon_stream.damage import NO_STREAM, Damage, Damaged
-from dragon_stream.records import HEAD_BYTES, SUFFIX, Head, find_later, is_whole, parse_head
-from dragon_stream.recovery import (
-    UNKNOWN,
-    segment_names,
-    segment_path,
-    unknown_folders,
-)
-from dragon_stream.store import FILE, SCHEMA, Store, StreamRow, WindowRow, digests_of
+from dragon_stream.recovery import UNKNOWN, segment_names, unknown_folders
+from dragon_stream.scrub_report import Report, StreamReport
+from dragon_stream.segment_check import SegmentCheck
+from dragon_stream.store import FILE, SCHEMA, Store, StreamRow, WindowRow
 
 MAX_SQLITE_ERRORS: Final = 16  # messages of SQLite's own check that are reported
 _PAGE: Final = 256  # windows read at a time
-
-OnDamage = Callable[[Damage], None]
-
-
-@dataclass(slots=True)
-class StreamReport:
-    """What was found of one stream."""
-
-    stream: str  # id (0x…)
-    name: str
-    segments: int = 0
-    chunks: int = 0  # whole ones
-    bytes: int = 0  # of data in them
-    windows: int = 0  # whole ones
-    damages: list[Damage] = field(default_factory=list)
-
-    def add(self, damage: Damage) -> None:
-        if damage not in self.damages:
-            self.damages.append(damage)
-
-
-@dataclass(slots=True)
-class Report:
-    """What was found in a data folder."""
-
-    streams: list[StreamReport] = field(default_factory=list)
-    damages: list[Damage] = field(default_factory=list)  # that belong to no stream
-
-    @property
-    def is_whole(self) -> bool:
-        return not self.damages and not any(stream.damages for stream in self.streams)
 
 
 class ReadOnlyDatabase:
@@ -167,6 +130,7 @@ def _check_stream(
     if not store.is_whole(row):
         report.add(Damage(FILE, None, None, "has a damaged row of the stream"))
     readings = _readings_of(row, report)
+    report.hides_sizes = row.hides_sizes
     data = folder / row.stream.hex()
     bounds = _bounds(data, report)
     store.check_states(row.stream)
@@ -175,7 +139,7 @@ def _check_stream(
     if bounds.windows > (last.number + 1 if last else 0):
         what = f"is older than the segments: {bounds.windows} windows were closed"
         report.add(Damage(FILE, None, next_first, what))
-    segments = _SegmentCheck(store, row.stream, readings, data, report)
+    segments = SegmentCheck(store, row.stream, readings, data, report)
     segments.run(bounds.kept, max(bounds.chunks, next_first))
 
 
@@ -251,130 +215,3 @@ def _checked_header(
         report.add(Damage(FILE, None, header.first, what))
         return None
     return header
-
-
-class _SegmentCheck:
-    """Reads the segments of one stream, in order."""
-
-    def __init__(
-        self,
-        store: Store,
-        stream: bytes,
-        readings: Readings | None,
-        folder: Path,
-        report: StreamReport,
-    ) -> None:
-        self._store = store
-        self._stream = stream
-        self._readings = readings
-        self._folder = folder
-        self._report = report
-        self._expected = 0  # the next chunk
-        self._kept: dict[int, _Kept] = {}  # of the chunks of one closed window
-        self._unknown_until = 0  # chunks before this one are in a window with a damaged row
-
-    def run(self, kept: int, needed: int) -> None:
-        """Check that the chunks from `kept` to `needed` are there."""
-        if not self._folder.is_dir():
-            self._report.add(Damage(self._folder.name, None, 0, "is missing"))
-            return
-        self._expected = kept
-        names = segment_names(self._folder)
-        for name in names:
-            path = segment_path(self._folder, name)
-            if name > self._expected:
-                self._missing(path.name, 0, name)
-            elif name < self._expected and name != names[0]:
-                what = "begins with a chunk that an earlier segment holds, too"
-                self._report.add(Damage(path.name, 0, name, what))
-            self._expected = name
-            self._report.segments += 1
-            try:
-                self._check_segment(path, is_newest=name == names[-1], needed=needed)
-            except OSError as error:
-                if (AcknowledgedFile(self._folder).load() or Acknowledged()).kept > name:
-                    continue  # the running service has deleted it after its retention time
-                what = f"cannot be read: {error.strerror}"
-                self._report.add(Damage(path.name, None, self._expected, what))
-        if self._expected < needed:
-            newest = segment_path(self._folder, names[-1]).name if names else f"*{SUFFIX}"
-            self._missing(newest, None, needed)
-
-    def _missing(self, file: str, offset: int | None, until: int) -> None:
-        what = f"chunks {self._expected} to {until - 1} are missing before this place"
-        self._report.add(Damage(file, offset, self._expected, what))
-
-    def _check_segment(self, path: Path, *, is_newest: bool, needed: int) -> None:
-        raw, at = path.read_bytes(), 0  # about MAX_SEGMENT_BYTES
-        while at < len(raw):
-            head = parse_head(raw[at : at + HEAD_BYTES])
-            if head is not None and head.sequence == self._expected:
-                self._check_chunk(path, at, head, raw[at + HEAD_BYTES :][: head.length])
-                at += HEAD_BYTES + head.length
-                self._expected += 1
-                continue
-            found = find_later(raw, at, self._expected - 1, of_any_write=True)
-            if found is None:
-                if not is_newest or self._expected < needed:
-                    what = f"is broken from here to its end ({len(raw) - at} bytes)"
-                    self._report.add(Damage(path.name, at, self._expected, what))
-                return  # else a torn end, which was not acknowledged
-            at, later = found
-            what = f"chunks {self._expected} to {later.sequence - 1} are broken before here"
-            if later.sequence == self._expected:
-                what = "has something else before the record of this chunk"
-            self._report.add(Damage(path.name, at, self._expected, what))
-            self._expected = later.sequence
-
-    def _check_chunk(self, path: Path, at: int, head: Head, data: bytes) -> None:
-        if not is_whole(head, data):
-            what = "has data that differs from its digest"
-        elif fault := self._fault(head, data):
-            what = fault
-        else:
-            self._report.chunks += 1
-            self._report.bytes += head.length
-            return
-        self._report.add(Damage(path.name, at, head.sequence, what))
-
-    def _fault(self, head: Head, data: bytes) -> str:
-        """What in a whole record contradicts the database; "" if nothing does."""
-        if self._readings is not None and head.length > self._readings.length:
-            return f"has more data than {self._readings.length} bytes, the stream's `length`"
-        kept = self._find(head.sequence)
-        if kept is not None and kept.digest != head.digest:
-            return f"has other data than {FILE}: SHA-256 {head.digest.hex()}"
-        if kept is None or kept.reading is None or self._readings is None:
-            return ""
-        if kept.reading != ChunkReading(self._readings.committed_value(data), head.length):
-            return f"has another reading than {FILE}"
-        return ""
-
-    def _find(self, sequence: int) -> _Kept | None:
-        """What the database keeps of a chunk in a closed window; None if it does not know it."""
-        if sequence < self._unknown_until:
-            return None
-        if sequence not in self._kept:
-            try:
-                row = self._store.window_of(self._stream, sequence)
-            except ChunkDamaged:
-                row = None
-            self._kept = _kept_of(row) if row else {}
-            if row is None:
-                self._unknown_until = sequence + 1
-        return self._kept.get(sequence)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What the database keeps of one chunk."""
-
-    digest: bytes
-    reading: ChunkReading | None
-
-
-def _kept_of(row: WindowRow) -> dict[int, _Kept]:
-    digests = digests_of(row)
-    readings = [None] * len(digests) if row.readings is None else decode(row.readings)
-    pairs = zip(digests, readings, strict=True)
-    return {row.header.first + at: _Kept(*pair) for at, pair in enumerate(pairs)}

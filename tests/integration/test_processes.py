@@ -97,6 +97,7 @@ def fleet(running_fleet: Fleet) -> Fleet:
     return running_fleet
 
 
+@pytest.mark.timeout(240)
 def test_the_demonstration_runs_to_its_end_and_leaves_nothing(tmp_path: Path) -> None:
     ports = free_ports()
 
@@ -104,12 +105,15 @@ def test_the_demonstration_runs_to_its_end_and_leaves_nothing(tmp_path: Path) ->
         [*DRAGON, "demo", "--round-seconds", "2", *port_options(ports)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=200,
         check=False,
         cwd=tmp_path,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "window 1 carries no claim" in done.stdout
+    assert "contain none of the 72" in done.stdout
+    assert "refused: claim_missing: without the claim about readings: window 1" in done.stdout
     assert "the same event is in 3 logs" in done.stdout
     assert "shows it, with the operators' certificate" in done.stdout
     assert "verified: operator_2 was down" in done.stdout

@@ -30,7 +30,7 @@ from dragon_cli.command_line import command_of
 from dragon_cli.completions import complete_streams
 from dragon_cli.errors import ClockBehind
 from dragon_cli.file_kinds import FileKind, reading
-from dragon_cli.files import check_free, read_bytes, write_new
+from dragon_cli.files import PRIVATE_MODE, check_free, read_bytes, write_new
 from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.stream_owner import owner_client
@@ -183,7 +183,7 @@ def answer(
     except NotFound as error:
         raise with_hint(error, "" if "window" in error.facts else DRAWN_HINT) from None
     checked = verify_spot_check(made, trust, request=wanted)
-    write_new(output, made.encode().decode() + "\n")
+    write_new(output, made.encode().decode() + "\n", mode=PRIVATE_MODE)  # it has data
     if as_json:
         print_json({**checked.to_json(), "file": str(output)})
         return

@@ -50,7 +50,7 @@ def windows(
     """List the windows of STREAM (an id 0x… or a name): closed, proven, certified or invalid.
 
     In a stream with readings, the column `statement` says `readings` if the window claims that its
-    readings are within the bounds of the stream, and `no claim` if it does not.
+    committed readings are within the bounds of the stream, and `no claim` if it does not.
 
     As the stream service reports them, with size and security level of each proof; receipts prove
     it. The last column is the position of the window's event in the log.

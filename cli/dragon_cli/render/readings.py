@@ -43,19 +43,19 @@ def readings_lines(readings: Readings) -> Iterator[str]:
 def _claims(readings: Readings) -> Iterator[str]:
     scale, unit, total = readings.rule.scale, plain(readings.unit), readings.sum
     low, high = (decimal_text(each, scale) for each in (readings.low, readings.high))
-    yield f"every reading is from {low} to {high} {unit}"
+    yield f"every committed reading is from {low} to {high} {unit}"
     yield from _steps(readings)
     if isinstance(total, MeanSum):
         first, last = (decimal_text(each, scale) for each in (total.low, total.high))
-        yield f"the mean of its readings is from {first} to {last} {unit}"
+        yield f"the mean of its committed readings is from {first} to {last} {unit}"
     elif isinstance(total, TotalSum):
         first, last = (decimal_text(each, scale) for each in (total.low, total.high))
-        yield f"the sum of its readings is from {first} to {last} {unit}"
+        yield f"the sum of its committed readings is from {first} to {last} {unit}"
         yield "(of a window, whose end the owner chooses: no statement about a period of time)"
     elif isinstance(total, StatedSum):
         width = decimal_text(total.width, scale)
         exact = "exactly" if total.width == 0 else f"within an interval of {width} {unit}"
-        yield f"the sum of its readings is {exact} what its header states"
+        yield f"the sum of its committed readings is {exact} what its header states"
 
 
 def _steps(readings: Readings) -> Iterator[str]:
@@ -69,11 +69,11 @@ def _steps(readings: Readings) -> Iterator[str]:
         if step < 0:
             least = decimal_text(-step, scale)
             other = "above" if verb == "below" else "below"
-            yield f"every reading is at least {least} {unit} {other} the one before"
+            yield f"every committed reading is at least {least} {unit} {other} the one before"
         elif step == 0:
-            yield f"no reading {never} the one before"
+            yield f"no committed reading {never} the one before"
         else:
             most = decimal_text(step, scale)
-            yield f"every reading is at most {most} {unit} {verb} the one before"
+            yield f"every committed reading is at most {most} {unit} {verb} the one before"
     if readings.carry:
         yield "the same holds from each window to the next (`carry` is set)"

@@ -27,13 +27,14 @@ def verdict(check: SpotCheck) -> str:
 
 
 def statement(check: SpotCheck) -> Iterator[str]:
-    """Yield the drawn chunks, and how likely such a check finds false numbers."""
+    """Yield the drawn chunks, and how likely such a check finds false numbers or other data."""
     for chunk in check.chunks:
         yield _chunk(check, chunk)
     at = moment(check.checkpoint.timestamp)
     yield f"The root of the checkpoint from {at} drew them, after the request was made."
     one = float(check.found_probability(min(1, check.total)))
-    yield f"Such a check finds one false number with a probability of {one:.1%},"
+    what = "false number" if check.descriptor.readings else "chunk with other data"
+    yield f"Such a check finds one {what} with a probability of {one:.1%},"
     wrong = max(1, check.total // FOUND_SHARE)
     several = float(check.found_probability(wrong))
     yield f"and {wrong:,} false of {check.total:,} with {several:.1%}."

@@ -43,7 +43,7 @@ def _end(summary: StreamSummary) -> str:
     if summary.is_closed:
         return f"The window after the last one begins at {end} or later, so none is missing."
     return (
-        f"No window after the last one is certified: the report does not show whether more chunks "
+        f"The report has no window after the last one: it does not show whether more chunks "
         f"arrived before {end}."
     )
 

@@ -157,10 +157,10 @@ def test_a_stream_is_created_with_what_the_options_say(create: Run, service: Ser
     assert (service.settings["mode"], service.settings["window_chunks"]) == ("message", 24)
     text = " ".join(out.split())
     assert "created: stream cold 0x" in text
-    assert "every reading is from 2 to 8 °C" in text
-    assert "every reading is at most 0.5 °C above the one before" in text
+    assert "every committed reading is from 2 to 8 °C" in text
+    assert "every committed reading is at most 0.5 °C above the one before" in text
     assert "from each window to the next (`carry` is set)" in text
-    assert "the mean of its readings is from 3 to 6 °C" in text
+    assert "the mean of its committed readings is from 3 to 6 °C" in text
     assert "dragon stream --csv FILE --column COLUMN --stream cold" in text
 
 
@@ -279,8 +279,8 @@ def lines(**words: Any) -> str:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ({"fall": "0"}, "no reading falls below the one before"),
-        ({"rise": "0"}, "no reading rises above the one before"),
+        ({"fall": "0"}, "no committed reading falls below the one before"),
+        ({"rise": "0"}, "no committed reading rises above the one before"),
         ({"fall": "-1"}, "at least 1 °C above the one before"),
         ({"rise": "-1"}, "at least 1 °C below the one before"),
         ({"sum": "total:0:500"}, "no statement about a period of time"),

@@ -27,6 +27,7 @@ from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Proven, Receipt
 from dragon_cli.fleet import queries
 from dragon_cli.main import main
+from reading_rules import make_readings
 from simulation import World
 from streams import Owner, Window, make_owner
 
@@ -207,6 +208,8 @@ def test_verdict_checks_and_times_are_reported_as_json(verify: Run, folder: Path
             "timestamp": AT,
             "checkpoint": AT + 60,
         },
+        "statement": None,
+        "reading": None,
         "epoch": 0,
         "newest_epoch": 0,
         "seen": None,
@@ -226,6 +229,92 @@ def test_an_incomplete_receipt_is_reported_as_json(verify: Run) -> None:
         **dict.fromkeys(CHECKS, "holds"),
         **dict.fromkeys(("data", "proof", "checkpoint", "experts"), "absent"),
     }
+
+
+# -- readings --------------------------------------------------------------------------------------
+
+COLD = make_owner(MEMBERS, readings=make_readings(form="plain", pointer=None))
+WITHIN = COLD.window([b"4.5", b"4.125"])
+BEYOND = COLD.window([b"4.5", b"61"])
+
+
+def cold(window: Window) -> bytes:
+    return whole(young(MEMBERS, COLD, window, AT)).encode()
+
+
+@pytest.fixture
+def reading(folder: Path) -> Path:
+    """The data of the second chunk of `WITHIN`."""
+    (folder / "reading").write_bytes(b"4.125")
+    return folder / "reading"
+
+
+def test_what_was_certified_of_readings_and_what_was_checked_is_told(
+    verify: Run, reading: Path
+) -> None:
+    code, out, err = verify(cold(WITHIN), "--data", reading)
+
+    assert (code, err) == (0, "")
+    assert marks(out)["readings"] == "✓"
+    told = out.splitlines()[len(CHECKS) + 1 :]
+    assert told[1:4] == [
+        f"The data in the file is chunk 1 of stream {to_hex(COLD.descriptor.id)}.",
+        "Certified: all 2 committed readings of the window are from -30 to 60 °C, each differs "
+        "from the one before by -2 to 2 °C, as the operators verified.",
+        "The committed reading of this chunk is 4.125 °C, checked against the data.",
+    ]
+
+
+def test_without_data_a_reading_is_not_called_checked(verify: Run) -> None:
+    _, out, _ = verify(cold(WITHIN))
+
+    assert f"The data with digest {to_hex(digest(b'4.125'))} is chunk 1" in out
+    assert "reading of this chunk is 4.125 °C, not checked against the data." in out
+
+
+def test_a_receipt_without_an_opening_tells_no_reading(verify: Run) -> None:
+    held = whole(young(MEMBERS, COLD, WITHIN, AT))
+    closed = dataclasses.replace(held, opening=None).encode()
+
+    _, out, _ = verify(closed)
+    _, as_json, _ = verify(closed, "--json")
+
+    assert f"The data with commitment {to_hex(WITHIN.chunks[1].commitment)} is chunk 1" in out
+    assert "reading of this chunk" not in out
+    assert json.loads(as_json)["reading"] is None
+
+
+def test_a_window_without_the_claim_is_told_as_such(verify: Run) -> None:
+    code, out, _ = verify(cold(BEYOND))
+
+    assert (code, marks(out)["readings"]) == (0, "–")
+    assert "The window carries no claim about its readings; its proof is about commitments" in out
+    assert "Certified: " not in out
+
+
+def test_the_statement_and_the_reading_are_reported_as_json(verify: Run, reading: Path) -> None:
+    told = [
+        json.loads(verify(file, "--json", *more)[1])
+        for file, more in ((cold(WITHIN), ("--data", reading)), (cold(BEYOND), ()))
+    ]
+
+    assert [each["statement"] for each in told] == ["readings", "blocks"]
+    assert told[0]["reading"] == {
+        "value": "4125", "scale": 3, "unit": "°C", "checked_against_data": True,
+    }  # fmt: skip
+    assert (told[1]["reading"]["value"], told[1]["reading"]["checked_against_data"]) == (
+        "61000",
+        False,
+    )
+
+
+def test_a_number_that_is_not_in_the_data_is_refused_by_name(verify: Run, reading: Path) -> None:
+    reading.write_bytes(b"4.126")
+
+    code, _, err = verify(cold(WITHIN), "--data", reading)
+
+    assert code == 1
+    assert "(digest)" in err
 
 
 # -- whose stream ---------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def test_the_temperature_of_a_sensor_is_a_reading(run: Run, service: Service) ->
     ]
     assert service.settings is not None
     assert service.settings["window_chunks"] == 62  # and a carried one
-    assert "every reading is from -20 to 60 °C" in out
+    assert "every committed reading is from -20 to 60 °C" in out
 
 
 def test_the_claim_about_a_sensor_always_holds() -> None:

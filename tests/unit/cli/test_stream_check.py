@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dragon.encoding import canonical
 from dragon.storage.database import Database
 from dragon_cli.main import main
+from dragon_cli.reading_words import readings_member
 from dragon_stream.records import Chunk
 from dragon_stream.segments import Segments
 from dragon_stream.store import SCHEMA, Store, StreamRow
@@ -18,11 +21,15 @@ STREAM = bytes(range(32))
 ROW = StreamRow(STREAM, "sensor", bytes(32), "standard", 9, 3, 1000, "bytes", 60, 0)
 
 
+READINGS = readings_member({"scale": 1, "unit": "°C", "low": "2", "high": "8"})
+READINGS_ROW = replace(ROW, mode="message", readings=canonical(READINGS).decode())
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """The data of a service with one stream of two chunks."""
     database = Database(tmp_path / "windows.db", SCHEMA)
-    Store(database).add_stream(ROW)
+    Store(database).add_stream(getattr(request, "param", ROW))
     database.close()
     segments = Segments(tmp_path / STREAM.hex())
     segments.recover()
@@ -48,6 +55,15 @@ def test_a_whole_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert run("stream", "check", folder) == 0
     out = capsys.readouterr().out
     assert "2 chunks with 8 bytes in 1 segments and 0 windows are whole" in out
+
+
+@pytest.mark.parametrize("folder", [READINGS_ROW], indirect=True)
+def test_no_size_of_readings_is_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The length of a number's text tells how many digits it has."""
+    assert run("stream", "check", folder) == 0
+    assert "2 chunks in 1 segments and 0 windows are whole" in capsys.readouterr().out
+    assert run("stream", "check", folder, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["streams"][0]["bytes"] is None
 
 
 def test_damage_is_a_line_and_exit_code_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

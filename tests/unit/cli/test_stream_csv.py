@@ -15,16 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragon.net.stream_client import StreamClient
+from dragon.protocol.streams.closing import decide
 from dragon_cli.errors import UnusableRow, WrongColumn
 from dragon_cli.fleet import streams
 from dragon_cli.fleet.csv_rows import CsvRows
 from dragon_cli.fleet.file_upload import LocalFile
 from dragon_cli.fleet.layout import SOURCES, Home
 from dragon_cli.main import main
+from dragon_cli.reading_options import decoded
 from scripted_streams import STREAM, Service
 
 NEW = ("--scale", 3, "--unit", "°C", "--low", 2, "--high", 8)
 COLUMN = ("--csv", "--column", "temp")
+
+ROOT = Path(__file__).parents[3]
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -212,7 +216,7 @@ def test_windows_without_the_claim_are_named(run: Run, service: Service, file: P
         for n, statement in enumerate(statements)
     ]
 
-    assert "1 of 3 windows carry no claim: window 1." in run(file, *COLUMN, *NEW)[1]
+    assert "1 of 3 windows carries no claim: window 1." in run(file, *COLUMN, *NEW)[1]
     service.windows[1]["statement"] = "readings"
     assert "All 3 windows claim" in run(file, *COLUMN)[1]
 
@@ -394,3 +398,24 @@ def test_a_stream_is_named_by_its_id_too(
 
     assert (code, len(service.chunks)) == (0, 5)
     assert "complete already" in out
+
+
+# The example of the README
+
+
+def test_the_example_has_one_day_without_the_claim() -> None:
+    readings = decoded(
+        {
+            "scale": 2, "unit": "°C", "low": "2", "high": "8", "fall": "0.5", "rise": "0.5",
+            "sum": "mean:3:6", "most": 25,
+        }
+    )  # fmt: skip
+    messages = rows(ROOT / "examples" / "cold-chain.csv", "celsius")
+    values = [readings.committed_value(message) for message in messages]
+    days = [values[first : first + 24] for first in range(0, 72, 24)]
+    last = [None, days[0][-1], days[1][-1]]
+
+    claims = [str(decide(readings, *day).claim) for day in zip(days, last, strict=True)]
+
+    assert len(values) == 72
+    assert claims == ["readings", "none", "readings"]

@@ -172,7 +172,7 @@ def test_a_stream_report_is_verified(shop: Shop) -> None:
     found = shop.verify(shop.report())
 
     assert (found.what, found.verdict) == ("stream report", "verified")
-    assert "without the claim: windows 1 to 2 (2 chunks)." in found.sentence
+    assert "without the claim: windows 1 to 2 (2 chunks); whether more windows" in found.sentence
     assert "Compare the stream's id" in found.sentence
     assert outcomes(found) == {
         "windows": "holds",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,16 @@ import sqlalchemy.exc
 
 from committees import make_members
 from dragon import errors
+from dragon.stark.commitment import NO_READING
 from dragon.storage.database import Database
 from dragon.storage.process_lock import ProcessLock
+from dragon_stream.chunk_readings import ChunkReading, decode, encode
+from dragon_stream.damage import Damage
+from dragon_stream.records import Chunk
 from dragon_stream.scrub import check_folder
-from dragon_stream.store import SCHEMA, Store
+from dragon_stream.store import SCHEMA, Store, checksum
 from dragon_stream.streams import StreamConfig
+from local_streams import LocalStreams, cold_chain, with_readings
 from stream_simulation import STREAMS, StreamWorld
 
 Stream = Mapping[str, Any]
@@ -432,6 +439,90 @@ def assert_rows_are_exact_or_refused(path: Path, expected: dict[str, tuple[Any, 
         pass
     finally:
         database.close()
+
+
+# -- streams with readings -----------------------------------------------------------------------
+
+
+def change_readings(folder: Path, change: Callable[[ChunkReading], ChunkReading]) -> None:
+    """Change what the database keeps of the first chunk of window 0, with a valid checksum."""
+    with closing(sqlite3.connect(folder / "windows.db")) as connection, connection:
+        query = "SELECT stream, number, statement, readings FROM own_window_readings"
+        stream, number, statement, raw = connection.execute(f"{query} WHERE number = 0").fetchone()
+        first, *others = decode(raw)
+        readings = encode([change(first), *others])
+        crc = checksum([stream, number, statement, readings])
+        update = "UPDATE own_window_readings SET readings = ?, crc = ? WHERE number = 0"
+        connection.execute(update, (readings, crc))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda kept: replace(kept, value=kept.value + 1),
+        lambda kept: replace(kept, value=NO_READING),
+        lambda kept: replace(kept, length=kept.length + 1),
+    ],
+)
+def test_the_scrub_compares_readings_with_the_data(
+    tmp_path: Path, change: Callable[[ChunkReading], ChunkReading]
+) -> None:
+    local = LocalStreams(tmp_path, random.Random(1))
+    stream, _ = local.streams.create(with_readings(cold_chain()))
+    local.upload(stream, b"4.00", b"none", b"4.10")
+    local.close_windows(stream)
+    local.close()
+    assert check_folder(tmp_path).is_whole
+
+    change_readings(tmp_path, change)
+
+    [found] = check_folder(tmp_path).streams
+    assert [damage.what for damage in found.damages] == ["has another reading than windows.db"]
+    assert (found.damages[0].chunk, found.chunks) == (0, 2)
+
+
+def test_the_scrub_reports_data_that_is_too_long_for_the_readings(tmp_path: Path) -> None:
+    local = LocalStreams(tmp_path, random.Random(1))
+    stream, _ = local.streams.create(with_readings(cold_chain(length=12)))
+    local.upload(stream, b"4.00")
+    data = b"4.10".ljust(13)
+    stream.chunker.segments.append([Chunk(1, 1_000_999, hashlib.sha256(data).digest(), data, 410)])
+    local.close()
+
+    [found] = check_folder(tmp_path).streams
+
+    what = "has more data than 12 bytes, the stream's `length`"
+    assert [(each.chunk, each.what) for each in found.damages] == [(1, what)]
+
+
+def test_readings_that_cannot_be_decoded_are_damage(tmp_path: Path) -> None:
+    local = LocalStreams(tmp_path, random.Random(1))
+    local.streams.create(with_readings(cold_chain()))
+    local.close()
+    with closing(sqlite3.connect(tmp_path / "windows.db")) as connection, connection:
+        connection.execute("UPDATE own_streams SET readings = '{}'")
+
+    [found] = check_folder(tmp_path).streams
+
+    assert [each.what.partition(":")[0] for each in found.damages] == [
+        "has a damaged row of the stream",
+        "has invalid readings of the stream",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "public"),
+    [
+        (
+            Damage("0000000000000064.chunks", 512, 70, "ends at byte 512, before byte 700"),
+            "*.chunks: is damaged; run `dragon stream check` on the data folder to find the place",
+        ),
+        (Damage("acknowledged", 0, None, "is broken"), "acknowledged: is broken"),
+        (Damage("windows.db", None, 70, "lacks window 3"), "windows.db, chunk 70: lacks window 3"),
+    ],
+)
+def test_public_damage_names_no_place_in_segments(damage: Damage, public: str) -> None:
+    assert str(damage.without_sizes()) == public
 
 
 # -- last: it leaves rows that SQLite cannot read --------------------

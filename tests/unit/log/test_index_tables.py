@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
 from committees import make_members
 from dragon import errors
@@ -142,6 +143,36 @@ def test_a_stream_has_one_row(original: Path) -> None:
         assert records.streams(limit=1) == rows[:1]
 
 
+def test_windows_are_counted_by_statement_without_reading_their_rows(original: Path) -> None:
+    """Anyone may open the page of a stream, and a stream may have a million windows."""
+    asked: list[tuple[str, object]] = []
+
+    def note(_: object, __: object, query: str, values: object, *___: object) -> None:
+        asked.append((query, values))
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
+    try:
+        with opened(original) as (_, records):
+            asked.clear()
+            assert records.statements(OTHER) == {Statement.READINGS: 1}
+            assert records.statements(STREAM) == {None: 3}
+            assert records.unclaimed(OTHER) == []
+            counted, _, listed = (each for each in asked if "FROM windows" in each[0])
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
+
+    with closing(sqlite3.connect(original)) as connection:
+        plans = [
+            [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+            for query, values in (counted, listed)
+        ]
+    index = "INDEX windows_by_statement (stream=? AND verdict=?"
+    assert plans == [
+        [f"SEARCH windows USING COVERING {index})"],
+        [f"SEARCH windows USING {index} AND statement=?)"],
+    ]
+
+
 def test_a_reopened_log_has_its_streams(original: Path) -> None:
     with opened(original) as (log, _):
         stream = log.state.stream(STREAM)
@@ -235,6 +266,7 @@ def test_an_audit_finds_changes_to_the_tables(copy: Path, statement: str) -> Non
 
 
 BEFORE_STATEMENTS = (
+    "DROP INDEX windows_by_statement",
     "ALTER TABLE windows DROP COLUMN statement",
     "UPDATE schema_log SET version_num = 'log_0007'",
 )

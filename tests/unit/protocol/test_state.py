@@ -18,6 +18,8 @@ from dragon.protocol import transition as rules
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
+from dragon.protocol.history import History
+from dragon.protocol.marks import Mark
 from dragon.protocol.state import State, Transition
 from examples import examples
 
@@ -304,3 +306,14 @@ def test_for_any_ledger_statuses_alternate_and_timestamps_increase(
             assert former.timestamp < latter.timestamp
             assert former.status is not latter.status
     assert sum(map(len, state.nodes.values())) == len(taken)
+
+
+def test_the_first_checkpoint_from_a_time_on_is_no_handover() -> None:
+    first, later = Mark(1, bytes(32), 100), Mark(3, bytes(32), 165)
+    handover = Mark(2, bytes(32), 160, next=bytes(32))
+    state = dataclasses.replace(State.of(COMMITTEE), marks=History([first, handover, later]))
+
+    found = [state.first_checkpoint(since) for since in (0, 100, 101, 165)]
+
+    assert found == [first, first, later, later]
+    assert state.first_checkpoint(166) is None

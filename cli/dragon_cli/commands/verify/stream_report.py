@@ -13,7 +13,7 @@ from dragon_cli.options import file_argument, json_option, trust_options
 from dragon_cli.render import stream_reports
 from dragon_cli.render.output import console, print_verified
 from dragon_cli.render.text import print_json
-from dragon_cli.stream_report_files import check_claims, verified
+from dragon_cli.stream_report_files import check_claims, check_end, verified
 from dragon_cli.trust import facts, knowledge, load_trust
 
 
@@ -33,6 +33,11 @@ from dragon_cli.trust import facts, knowledge, load_trust
     is_flag=True,
     help="Fail with exit code 4 if a window carries no claim about its readings.",
 )
+@click.option(
+    "--require-end",
+    is_flag=True,
+    help="Fail with exit code 4 unless a later window shows that none is missing at the end.",
+)
 @json_option
 def stream_report(
     file: Path,
@@ -40,18 +45,22 @@ def stream_report(
     trust_from: int | None,
     stream: str,
     require_claim: bool,
+    require_end: bool,
     as_json: bool,
 ) -> None:
     """Verify the report in FILE, which `dragon stream report` writes.
 
     Shows which windows of the period are certified, what is proven of their committed readings, and
-    every window without the claim. The bounds of each window are computed here.
+    every window without the claim. The bounds of each window are computed here. Whoever writes a
+    report can end it early: `--require-end` accepts only one that shows a window behind its period.
     """
     expected = from_hex(stream, member="--stream", size=HASH_BYTES)
     trust = load_trust(committee_file, trust_from)
     summary = verified(file, trust, expected)
     if require_claim:
         check_claims(summary)
+    if require_end:
+        check_end(summary)
     if as_json:
         print_json({"verdict": "verified", **summary.to_json(), **facts(trust, summary.committee)})
         return

@@ -23,6 +23,13 @@ def reading_text(readings: Readings, value: int | None) -> str:
     return f"{decimal_text(value, readings.rule.scale)} {readings.unit}"
 
 
+def committed_text(count: int) -> str:
+    """Return the subject of what a proof shows of a window, with its verb."""
+    if count == 1:
+        return "the only committed reading of the window is"
+    return f"all {count} committed readings of the window are"
+
+
 def bounds_text(readings: Readings, bounds: ReadingBounds) -> str:
     """Return what a readings proof shows of a window's committed readings, after "are"."""
     return ", ".join(_parts(readings, bounds))

@@ -17,7 +17,7 @@ from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.streams.chunks import digest, digest_of, tree_of
 from dragon.protocol.streams.closing import HeaderClaim
 from dragon.protocol.streams.disclosure import DisclosureReason, check_data, committed_number
-from dragon.protocol.streams.reading_text import bounds_text, reading_text
+from dragon.protocol.streams.reading_text import bounds_text, committed_text, reading_text
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.receipt import Proven, Receipt
 from dragon.protocol.streams.receipt_checks import Absent, refuse
@@ -152,7 +152,7 @@ def check_proof(receipt: Receipt) -> str:
     bounds = _claimed_bounds(receipt)
     if readings is None or bounds is None:
         return known
-    return f"{known}; the {header.count} committed readings are {bounds_text(readings, bounds)}"
+    return f"{known}; {committed_text(header.count)} {bounds_text(readings, bounds)}"
 
 
 def _check_previous(receipt: Receipt, proven: Proven) -> None:
@@ -178,8 +178,8 @@ def check_certified_readings(receipt: Receipt) -> str:
     if readings is None or bounds is None:
         raise Absent("the window carries no claim about its readings")
     return (
-        f"the {receipt.header.count} committed readings of the window are "
-        f"{bounds_text(readings, bounds)}, as the operators verified"
+        f"{committed_text(receipt.header.count)} {bounds_text(readings, bounds)}, as the "
+        "operators verified"
     )
 
 

@@ -64,21 +64,23 @@ def verify(
     A receipt is valid if no check is refused, and complete if "checkpoint" holds. Only "data",
     "commitment", "proof", "readings", "checkpoint" and "experts" can be absent. "readings" is a
     check of streams with readings only: it holds if the window carries the claim, and its detail
-    says what was certified. With `stream`, the expected id of the stream, "stream" is the last
-    check.
+    says what was certified; it is absent if "window" or "votes" is refused. With `stream`, the
+    expected id of the stream, "stream" is the last check.
 
     Args:
         known: a verified lineage, or one committee; see `dragon.protocol.trust`.
     """
     trust = Trust.of(known)
-    readings = [run_check("readings", lambda: check_certified_readings(receipt))]
+    window = run_check("window", lambda: _check_window(receipt, trust))
+    votes = run_check("votes", lambda: _check_votes(receipt, trust))
+    readings = [run_check("readings", lambda: _check_readings(receipt, window, votes))]
     checks = [
         run_check("data", lambda: check_receipt_data(receipt, data)),
         run_check("commitment", lambda: check_commitment(receipt)),
         run_check("chunk", lambda: check_chunk(receipt)),
-        run_check("window", lambda: _check_window(receipt, trust)),
+        window,
         run_check("proof", lambda: check_proof(receipt)),
-        run_check("votes", lambda: _check_votes(receipt, trust)),
+        votes,
         *(readings if receipt.descriptor.readings else ()),
         run_check("checkpoint", lambda: _check_checkpoint(receipt, trust)),
         run_check("experts", lambda: _check_experts(receipt, trust)),
@@ -191,6 +193,13 @@ def _check_votes(receipt: Receipt, trust: Trust) -> str:
         refuse(message, "event")
     signers, members = receipt.event.signers, len(committee.operators)
     return f"{len(signers)} of {members} operators found the window valid: {', '.join(signers)}"
+
+
+def _check_readings(receipt: Receipt, *certified: Check) -> str:
+    """Return what was certified of the readings. Args: `certified`, the checks that it needs."""
+    if missing := refused(certified):
+        raise Absent(f"nothing is certified of the readings: {missing[0].name} is refused")
+    return check_certified_readings(receipt)
 
 
 def _stated(statement: Statement | None) -> str:

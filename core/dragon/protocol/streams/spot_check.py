@@ -5,8 +5,10 @@
 3. The next checkpoint of the log is certified. Its root and the request together draw the chunks.
 
 So the owner cannot foresee the chunks when it commits, and the requester cannot choose them when it
-makes the request. Which checkpoint is the next one leaves no choice: it must be applied to the log,
-in which two checkpoints are `Rounds.checkpoint_every` seconds apart.
+makes the request. The requester shows the request only after the checkpoint: an owner that knew it
+could certify further windows until the draw suits it. To the owner, nothing proves that the request
+is older than the checkpoint, or the only one. Which checkpoint is the next one leaves no choice: it
+must be applied to the log, in which two checkpoints are `Rounds.checkpoint_every` seconds apart.
 """
 
 from __future__ import annotations

@@ -123,16 +123,24 @@ class Tally:
 
 
 def sentence(summary: StreamSummary) -> str:
-    """Return in one sentence what is proven. It names every window without the claim."""
+    """Return in one sentence what is proven. It names every window without the claim.
+
+    Whoever writes a report can end it early. Only a later window shows that none is missing.
+    """
+    end = "" if summary.is_closed else "; whether more windows of the period followed is not shown"
+    return f"{_proven(summary)}{end}."
+
+
+def _proven(summary: StreamSummary) -> str:
     first, last = summary.first.number, summary.last.number
     which = f"Window {first}" if first == last else f"Windows {first} to {last} without a gap"
     said = f"{which} of stream {to_hex(summary.descriptor.id)}"
     readings = summary.descriptor.readings
     if readings is None:
         chunks = _count(summary.chunks, "chunk")
-        return f"{said} with {chunks} are certified; this stream makes no claim about readings."
+        return f"{said} with {chunks} are certified; this stream makes no claim about readings"
     if not summary.claimed:
-        return f"{said} are certified, and none of them carries a claim about its readings."
+        return f"{said} are certified, and none of them carries a claim about its readings"
     where = f"in the {_count(summary.claimed, 'window')} with the claim, "
     count = _count(summary.readings, "committed reading")
     parts = [f"every one of {count} is {bounds_of(readings)}", *_sum(summary, readings)]
@@ -140,7 +148,7 @@ def sentence(summary: StreamSummary) -> str:
     if summary.unclaimed:
         ends = f"without the claim: {windows_text(summary.unclaimed)}"
     stated = f"{said}: {where if summary.unclaimed else ''}{', and '.join(parts)}"
-    return f"{stated}; {ends}."
+    return f"{stated}; {ends}"
 
 
 def windows_text(windows: Iterable[UnclaimedWindow]) -> str:

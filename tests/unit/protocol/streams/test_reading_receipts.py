@@ -100,10 +100,10 @@ def test_a_receipt_shows_what_was_certified_of_its_window() -> None:
     assert {checks[name].outcome for name in NAMES} == {Outcome.HOLDS}
     assert is_complete(list(checks.values()))
     assert checks["readings"].detail == (
-        "the 2 committed readings of the window are from -30 to 60 °C, each differs from the one "
+        "all 2 committed readings of the window are from -30 to 60 °C, each differs from the one "
         "before by -2 to 2 °C, as the operators verified"
     )
-    assert "the 2 committed readings are from -30 to 60 °C" in checks["proof"].detail
+    assert "all 2 committed readings of the window are from -30 to 60 °C" in checks["proof"].detail
     assert "the committed reading, checked against the data, is 4.125 °C" in checks["data"].detail
     assert "(at most 64 bytes)" in checks["chunk"].detail
 
@@ -252,6 +252,21 @@ def test_an_event_must_state_the_readings_that_the_header_claims(stated: Stateme
 
     assert (wrong.name, wrong.fields) == ("votes", ("event",))
     assert "must state the statement readings" in wrong.detail
+
+
+@pytest.mark.parametrize("member", ["event", "header_signature"])
+def test_nothing_is_said_of_the_operators_if_their_votes_or_the_window_are_refused(
+    member: str,
+) -> None:
+    document = receipt(OWNER, SECOND, proof("SECOND"))
+    forged: dict[str, Any] = {
+        "event": replace(document.event, signature=bytes(96)),
+        "header_signature": bytes(96),
+    }
+    checks = checks_of(replace(document, **{member: forged[member]}))
+
+    assert checks["readings"].outcome is Outcome.ABSENT
+    assert "operators verified" not in checks["readings"].detail
 
 
 @pytest.mark.parametrize("stated", [None, Statement.READINGS])

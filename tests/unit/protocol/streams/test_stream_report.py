@@ -140,7 +140,8 @@ def test_the_sentence_speaks_of_committed_readings_and_names_all_windows_without
     assert sentence(verified(story.report())) == (
         f"Windows 0 to 4 without a gap of stream 0x{STREAM.hex()}: in the 3 windows with the "
         "claim, every one of 7 committed readings is from 2 to 8 °C, each at most 0.5 °C below and "
-        "at most 0.5 °C above the one before; without the claim: windows 1 to 2 (5 chunks)."
+        "at most 0.5 °C above the one before; without the claim: windows 1 to 2 (5 chunks); "
+        "whether more windows of the period followed is not shown."
     )
 
 
@@ -151,7 +152,8 @@ def test_a_report_without_unclaimed_windows_says_so(story: Story) -> None:
     assert sentence(summary) == (
         f"Windows 3 to 4 without a gap of stream 0x{STREAM.hex()}: every one of 4 committed "
         "readings is from 2 to 8 °C, each at most 0.5 °C below and at most 0.5 °C above the one "
-        "before; no window is without the claim."
+        "before; no window is without the claim; whether more windows of the period followed is "
+        "not shown."
     )
 
 
@@ -170,6 +172,14 @@ def test_the_next_window_shows_that_the_period_has_no_further_one(story: Story) 
     summary = verified(story.report(0, 2, period=(START, START + 30), behind=3))
     assert summary.is_closed
     assert summary.last.number == 2
+    assert "not shown" not in sentence(summary)
+
+
+def test_a_report_that_ends_before_a_window_without_the_claim_says_so(story: Story) -> None:
+    summary = verified(story.report(0, 0, period=(START, START + 60)))  # windows 1 to 4 left out
+
+    assert summary.unclaimed == ()
+    assert sentence(summary).endswith("; whether more windows of the period followed is not shown.")
 
 
 def test_the_period_takes_every_window_with_a_chunk_in_it(story: Story) -> None:
@@ -214,7 +224,8 @@ def test_a_stream_without_readings_has_reports_too(tmp_path: Path) -> None:
     assert summary.unclaimed == ()
     assert sentence(summary) == (
         f"Windows 0 to 1 without a gap of stream 0x{owner.descriptor.id.hex()} with 3 chunks are "
-        "certified; this stream makes no claim about readings."
+        "certified; this stream makes no claim about readings; whether more windows of the period "
+        "followed is not shown."
     )
 
 

@@ -5,6 +5,13 @@ from alembic import op
 revision = "log_0008"
 down_revision = "log_0007"
 
+STATEMENTS = (
+    "ALTER TABLE windows ADD COLUMN statement TEXT",
+    # A page counts the windows with and without a claim, and lists the newest ones without.
+    "CREATE INDEX windows_by_statement ON windows (stream, verdict, statement, number)",
+)
+
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE windows ADD COLUMN statement TEXT")
+    for statement in STATEMENTS:
+        op.execute(statement)

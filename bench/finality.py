@@ -98,8 +98,10 @@ def show_one(nodes: NodeList, signers: Sequence[Signer], most: int, of_oracle: i
     show("A finality proof verified", ("proof", "ms", "goal", "times as fast"), rows, note)
 
 
-def show_several(signers: Sequence[Signer], nodes: NodeList, most: int) -> None:
-    proofs, rows = [make_proof(signers, index) for index in range(9, 25)], []
+def show_several(
+    signers: Sequence[Signer], nodes: NodeList, counts: Sequence[int], most: int
+) -> None:
+    proofs, rows = [make_proof(signers, index) for index in range(9, 9 + max(counts))], []
 
     def verify(listed: NodeList, count: int) -> None:
         found = verify_each(proofs[:count], app=APP, nodes=listed, entropy=random.randbytes)
@@ -110,7 +112,7 @@ def show_several(signers: Sequence[Signer], nodes: NodeList, most: int) -> None:
     for kind in (Before, Unremembered):
         lists.append(NodeList(list(nodes.nodes.values())))
         lists[-1].signatures = kind(nodes.aggregate_key)
-    for count in (1, 2, 4, 16):
+    for count in counts:
         singly, together = medians(
             *(partial(verify, listed, count) for listed in lists), repetitions=most
         )
@@ -147,11 +149,16 @@ def show_busy(seconds: float) -> None:
 
 
 def main(
-    *, repetitions: int = 101, oracle_repetitions: int = 7, several: int = 21, seconds: float = 60
+    *,
+    repetitions: int = 101,
+    oracle_repetitions: int = 7,
+    counts: Sequence[int] = (1, 2, 4, 16),
+    several: int = 21,
+    seconds: float = 60,
 ) -> None:
     nodes, signers = ledger_network()
     show_one(nodes, signers, repetitions, oracle_repetitions)
-    show_several(signers, nodes, several)
+    show_several(signers, nodes, counts, several)
     show_busy(seconds)
 
 

@@ -24,12 +24,14 @@ from functools import partial
 from os import environ
 from pathlib import Path
 
+from dragon.stark import compiled
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.blocks import verify_window
 from dragon.stark.commitment import encode_output, reading_opening
 from dragon.stark.parameter_sets import fri_schedule
 from dragon.stark.parameters import Parameters
 from dragon.stark.prover.blocks import hash_many, prove_blocks
+from dragon.stark.prover.compiled_verifier import CompiledVerifier
 from dragon.stark.prover.prover import StageListener, ignore_stages
 from dragon.stark.prover.readings import prove_readings
 from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
@@ -284,6 +286,27 @@ def beside_blocks(counts: tuple[int, ...], most: int) -> None:
     show("Readings proofs beside blocks proofs of the same window", columns, rows, note)
 
 
+def compiled_beside_plain(counts: tuple[int, ...], most: int) -> None:
+    """Alternate both verifiers of the same proof."""
+    rows = []
+    for count in counts:
+        prove, check = window(count)
+        proof = prove(1, ignore_stages)
+
+        def with_kernels(check: Callable[[bytes], None] = check, proof: bytes = proof) -> None:
+            compiled.use(CompiledVerifier())
+            try:
+                check(proof)
+            finally:
+                compiled.use(None)
+
+        both = medians(partial(check, proof), with_kernels, repetitions=min(most, 21))
+        rows.append((count, *map(ms, both), f"{both[0] / both[1]:.1f}"))
+    columns = ("chunks", "plain ms", "compiled ms", "times faster")
+    note = "Under `standard`, one thread. Operators use the compiled verifier if it is installed."
+    show("Verification with compiled kernels", columns, rows, note)
+
+
 def main(
     *,
     chunks: tuple[int, int] = (63, 1023),
@@ -299,6 +322,7 @@ def main(
     profile(chosen)
     growth(sizes)
     beside_blocks(readings_counts, most)
+    compiled_beside_plain(readings_counts, most)
     if cold:
         starting(chunks[1])
 

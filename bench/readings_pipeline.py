@@ -77,7 +77,7 @@ def walk() -> Iterator[bytes]:
 
 def measure(fleet: Fleet, kind: str, chunks: int, turn: int, seconds: float) -> Period:
     """Load the fleet with streams of one kind, and count what is certified."""
-    wanted: dict[str, Json] = {"window_chunks": chunks, "window_ms": 60_000, "mode": "message"}
+    wanted: dict[str, Json] = {"window_chunks": chunks, "window_ms": 20_000, "mode": "message"}
     if kind == "readings":
         wanted["readings"] = {**READINGS, "most": chunks + 1}
     load = Load(fleet, f"{kind}-{chunks}-{turn}", None, walk, **wanted)

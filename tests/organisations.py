@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.client import HTTPSConnection
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
@@ -218,12 +219,20 @@ def short_ids(seen: Mapping[str, str]) -> set[str]:
     return {found for text in seen.values() for found in _SHORT_ID.findall(text)}
 
 
+def _gateway(config: Mapping[str, str]) -> str:
+    """The engine's own address in a network: its first, unless the engine names another.
+
+    An engine that has just started for the first time names none for its default bridge.
+    """
+    return config.get("Gateway") or str(next(IPv4Network(config["Subnet"]).hosts()))
+
+
 @contextmanager
 def organisations(folder: Path, images: Mapping[str, str]) -> Iterator[Organisations]:
     """Prepare the organisations; everything that they start is removed at the end."""
     engine = docker.from_env(timeout=60)
     bridge: dict[str, Any] = engine.networks.get("bridge").attrs
-    address = str(bridge["IPAM"]["Config"][0]["Gateway"])
+    address = _gateway(bridge["IPAM"]["Config"][0])
     for project in PROJECTS:  # also what a run left that was killed
         clean_up(engine, project)
     papers = folder / "papers"

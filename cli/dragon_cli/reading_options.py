@@ -14,7 +14,6 @@ from dragon.errors import InvalidEncoding, InvalidReadings
 from dragon.protocol.streams.readings import Readings
 from dragon_cli.errors import WrongReadings
 from dragon_cli.files import read_text
-from dragon_cli.hints import with_hint
 from dragon_cli.options import EXISTING_FILE
 from dragon_cli.reading_words import JSON_LENGTH, MAX_SCALE, PLAIN_LENGTH, WORDS, readings_member
 
@@ -22,7 +21,6 @@ FILE: Final = "readings_file"
 MAX_FILE_BYTES: Final = 16_384
 MAX_LENGTH: Final = 65_536
 MAX_MOST: Final = 4095
-WORDS_HINT: Final = "docs/readings.md describes every word."
 
 _OPTIONS: Final = (
     click.option(
@@ -105,7 +103,7 @@ def readings_of(values: Mapping[str, Any]) -> Readings | None:
 
     Raises UsageError: file and options. WrongReadings, UnusableFile, TooLarge, NotJson.
     """
-    given = {name: value for name, value in values.items() if value not in (None, False)}
+    given = {name: value for name, value in values.items() if _is_set(value)}
     file = given.pop(FILE, None)
     if file is None:
         return decoded(given) if given else None
@@ -123,14 +121,17 @@ def decoded(words: Mapping[str, Any]) -> Readings:
     try:
         return Readings.from_json(readings_member(words))
     except (InvalidEncoding, InvalidReadings) as error:
-        raise with_hint(
-            WrongReadings(f"These readings are refused: {error}."), WORDS_HINT
-        ) from None
+        raise WrongReadings(f"These readings are refused: {error}.") from None
 
 
 def is_given(values: Mapping[str, Any]) -> bool:
     """Whether any of the options is given."""
-    return any(value not in (None, False) for value in values.values())
+    return any(map(_is_set, values.values()))
+
+
+def _is_set(value: object) -> bool:
+    """Whether an option is given: 0 is a value, although it equals False."""
+    return value is not None and value is not False
 
 
 def _read(file: Path) -> dict[str, Json]:
@@ -141,11 +142,11 @@ def _read(file: Path) -> dict[str, Json]:
     try:
         found = tomllib.loads(read_text(file, most=MAX_FILE_BYTES), parse_float=str)
     except (ValueError, RecursionError):
-        raise with_hint(WrongReadings("the file is not TOML"), WORDS_HINT) from None
+        raise WrongReadings("the file is not TOML") from None
     for name, value in found.items():
         if name not in WORDS:
             message = f"the word `{name[:40]}` is unknown; known are {', '.join(WORDS)}."
-            raise with_hint(WrongReadings(message, word=name[:40]), WORDS_HINT)
+            raise WrongReadings(message, word=name[:40])
         _check_type(name, value)
     return found
 
@@ -161,4 +162,4 @@ def _check_type(name: str, value: object) -> None:
     else:
         expected, fits = "a text", isinstance(value, str)
     if not fits:
-        raise with_hint(WrongReadings(f"`{name}` must be {expected}.", word=name), WORDS_HINT)
+        raise WrongReadings(f"`{name}` must be {expected}.", word=name)

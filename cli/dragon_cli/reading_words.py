@@ -38,7 +38,8 @@ def readings_member(words: Mapping[str, Any]) -> dict[str, Json]:
     Raises WrongReadings: a word is missing, or is not a number of that scale.
     """
     if missing := [name for name in REQUIRED if words.get(name) is None]:
-        named = " and ".join(f"`{name}`" for name in missing)
+        *others, last = (f"`{name}`" for name in missing)
+        named = f"{', '.join(others)} and {last}" if others else last
         raise WrongReadings(f"Readings need {named}.", missing=missing)
     scale = int(words["scale"])
     low, high = (scaled(name, words[name], scale) for name in ("low", "high"))

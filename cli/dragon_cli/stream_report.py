@@ -13,6 +13,8 @@ from dragon.net.log_client import LogClient
 from dragon.net.stream_reports import WindowRange, assemble, find_windows
 from dragon.net.stream_windows import StreamWindows
 from dragon.protocol.merkle import HASH_BYTES
+from dragon.protocol.streams.stream_report import StreamReport
+from dragon.protocol.streams.stream_summary import StreamSummary
 from dragon.protocol.trust import Trust
 from dragon_cli.command_line import command_of
 from dragon_cli.completions import complete_streams
@@ -104,8 +106,7 @@ def report(
     expected = from_hex(stream_id, member="STREAM", size=HASH_BYTES)
     _check_descriptor(found, expected)
     made = assemble(windows, log, found, (wanted.begin, wanted.end), with_proofs=proofs)
-    write_new_lines(output, made.encode())
-    summary = verified(output, trust, expected)
+    summary = _written(made, output, trust, expected)
     if as_json:
         told = {**summary.to_json(), "file": str(output), "uncovered": found.uncovered}
         print_json({"verdict": "verified", **told, **facts(trust, summary.committee)})
@@ -124,6 +125,19 @@ def report(
 def period_of(begin: TimeInput | None, end: TimeInput | None) -> Period:
     """Return the period of `--from` and `--to`. Raises UsageError: it is empty."""
     return period(begin or TimeInput("the first chunk", 0), end, time.time())
+
+
+def _written(made: StreamReport, output: Path, trust: Trust, expected: bytes) -> StreamSummary:
+    """Write a report and verify the file. A file that is not verified is removed again.
+
+    Raises as `write_new_lines` and `verified`.
+    """
+    write_new_lines(output, made.encode())
+    try:
+        return verified(output, trust, expected)
+    except BaseException:  # also if the user interrupts
+        output.unlink(missing_ok=True)
+        raise
 
 
 def _found(windows: StreamWindows, log: LogClient, wanted: Period) -> WindowRange:

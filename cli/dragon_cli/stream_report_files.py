@@ -46,7 +46,7 @@ def check_claims(summary: StreamSummary) -> None:
 def check_end(summary: StreamSummary) -> None:
     """Check that a window behind the period shows that none is missing. Raises EndNotShown.
 
-    Whoever writes a report can end it before a window that it does not like.
+    The writer of a report can end it before a window that it does not like.
     """
     if not summary.is_closed:
         message = f"the report ends with window {summary.last.number}, and shows no later one"

@@ -82,9 +82,9 @@ class Done:
             windows = "The window claims" if len(rows) == 1 else f"All {len(rows)} windows claim"
             yield f"{windows} that the committed readings are within the bounds."
         else:
-            named = _listed([str(each["number"]) for each in without])
+            named = _listed("window", [str(each["number"]) for each in without])
             verb = "carries" if len(without) == 1 else "carry"
-            yield f"{len(without)} of {len(rows)} windows {verb} no claim: window {named}."
+            yield f"{len(without)} of {len(rows)} windows {verb} no claim: {named}."
         yield from self._count_lines()
 
     def _is_of(self, window: dict[str, Json]) -> bool:
@@ -119,10 +119,11 @@ def count_lines(count: RowCount) -> Iterator[str]:
     ):
         if lines:
             rows = f"{len(lines)} row{'' if len(lines) == 1 else 's'}"
-            yield f"{rows} {what}: line {_listed([str(line) for line in lines])} of the file."
+            named = _listed("line", [str(line) for line in lines])
+            yield f"{rows} {what}: {named} of the file."
 
 
-def _listed(words: Sequence[str]) -> str:
-    more = len(words) - MAX_LISTED
-    named = ", ".join(words[:MAX_LISTED])
+def _listed(what: str, numbers: Sequence[str]) -> str:
+    more = len(numbers) - MAX_LISTED
+    named = f"{what}{'' if len(numbers) == 1 else 's'} {', '.join(numbers[:MAX_LISTED])}"
     return f"{named} and {more} more" if more > 0 else named

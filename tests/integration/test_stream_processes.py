@@ -159,8 +159,12 @@ def test_the_explorer_shows_a_stream_of_the_fleet(fleet: Fleet) -> None:
 
     fleet.wait_until(shown, "the explorer shows the window", PATIENCE)
     assert fleet.is_ready(EXPLORER)
-    health: Any = fleet.get(EXPLORER, "/api/fleet")["health"]
-    assert health["agreeing"] == 4
+
+    def agreeing() -> bool:
+        health: Any = fleet.get(EXPLORER, "/api/fleet")["health"]
+        return bool(health["agreeing"] == 4)
+
+    fleet.wait_until(agreeing, "all operators agree", PATIENCE)
 
 
 def test_one_command_turns_a_file_into_receipts_and_can_be_repeated(

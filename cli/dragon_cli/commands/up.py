@@ -75,7 +75,9 @@ class Compiling:
     def report(self) -> None:
         if not self.told and has_newer_than(self.since):
             self.told = True
-            console.print("The prover compiles its kernels for this processor: about a minute.")
+            console.print(
+                "The prover compiles its kernels for this processor: half a minute, longer if busy."
+            )
 
 
 def _watch(fleet: Fleet, supervisor: Supervisor, seconds: int | None) -> None:

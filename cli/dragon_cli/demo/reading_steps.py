@@ -110,7 +110,7 @@ class ReadingSteps:
             console.print(f"     {line}", markup=False, highlight=False)
         refused = self._verify(stream, "--require-claim", expect=CLAIM_MISSING)
         console.print(f"     {refused.splitlines()[0]}", markup=False, highlight=False)
-        return f"verified offline: {DAYS - 1} of {DAYS} windows are within the bounds, 1 is not"
+        return f"verified offline: {DAYS - 1} of {DAYS} windows carry the claim, 1 does not"
 
     def _check_windows(self) -> None:
         """Raises StepFailed: other windows carry no claim than the one with the warm hour."""

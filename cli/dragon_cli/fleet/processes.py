@@ -37,7 +37,7 @@ OUTPUT_END_BYTES: Final = 2048  # of a service's output, in which its last messa
 NO_OUTPUT: Final = "(none)"
 STOP_SECONDS: Final = 6.0
 READY_SECONDS: Final = 40.0
-COMPILING_SECONDS: Final = 180.0  # for the first start of a prover on a busy machine
+COMPILING_SECONDS: Final = 600.0  # for the first start of a prover on a busy machine
 
 
 class Fleet:

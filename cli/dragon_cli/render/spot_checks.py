@@ -23,6 +23,8 @@ def verdict(check: SpotCheck) -> str:
     what = "committed readings were equal to the numbers in the data"
     if check.descriptor.readings is None:
         what = "chunks were opened to the data that was committed to"
+    elif without := sum(chunk.reading is None for chunk in check.chunks):
+        what += f"; {without:,} of them without a number, committed to as such"
     return f"{drawn_from}, and all {drawn:,} {what}."
 
 

@@ -164,6 +164,24 @@ def test_a_stream_is_created_with_what_the_options_say(create: Run, service: Ser
     assert "dragon stream --csv FILE --column COLUMN --stream cold" in text
 
 
+def test_a_scale_of_zero_is_a_scale(create: Run, service: Service) -> None:
+    code, out, err = create("--scale", 0, "--unit", "W", "--low", 0, "--high", 5)
+
+    assert code == 0, err
+    assert service.settings is not None
+    assert service.settings["readings"]["scale"] == 0
+    assert "every committed reading is from 0 to 5 W" in " ".join(out.split())
+
+
+def test_a_scale_of_zero_is_not_ignored_beside_a_file(create: Run, tmp_path: Path) -> None:
+    file = tmp_path / "readings.toml"
+    file.write_text(WORDS)
+    code, _, err = create("--readings", file, "--scale", 0)
+
+    assert code == 2
+    assert "omit `--scale`" in err
+
+
 def test_a_stream_is_found_again_by_the_same_command(create: Run) -> None:
     create(*COLD_OPTIONS)
     code, out, _ = create(*COLD_OPTIONS, "--json")
@@ -188,7 +206,8 @@ def test_a_stream_without_readings_is_created_too(create: Run, service: Service)
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--low", 2), "Readings need `scale` and `unit` and `high`"),
+        (("--low", 2), "Readings need `scale`, `unit` and `high`"),
+        (("--low", 2), "hint: The words of readings are in docs/readings.md."),
         ((*COLD_OPTIONS, "--rise", "0.0005"), "more than 3 decimals"),
         ((*COLD_OPTIONS[:-1], 1), "`low` (2) must not exceed `high` (1)"),
         ((*COLD_OPTIONS, "--length", 3), "length must be between"),

@@ -189,7 +189,7 @@ def test_a_new_stream_is_created_and_filled(run: Run, service: Service, file: Pa
     assert service.chunks == padded("4.25", "4.5", "-1", "", "n/a")
     assert f"certified: 5 rows, chunks 0 to 4 of stream {STREAM}" in out
     assert "1 row with a reading out of bounds: line 4 of the file." in out
-    assert "2 rows without a reading, sent as data: line 5, 6 of the file." in out
+    assert "2 rows without a reading, sent as data: lines 5, 6 of the file." in out
     assert "bytes" not in out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 
 from committees import make_members
 from dragon.encoding import to_hex
+from dragon.net.stream_reports import WindowRange
 from dragon.protocol.streams.spot_check import SpotCheckRequest
+from dragon.protocol.streams.stream_report import StreamReport
+from dragon_cli import stream_report as command
 from dragon_cli.main import main
 from stream_reports import ledger
 from streams import START_MS, make_owner
@@ -121,6 +125,34 @@ def test_a_file_of_another_kind_is_named(verify: Run, file: str | bytes, what: s
     assert code == 1
     assert "wrong_file" in err
     assert what in err
+
+
+def test_a_report_that_is_refused_is_not_kept(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Otherwise the same command would find the file and refuse to write another."""
+    whole = StreamReport.load((folder / "report.jsonl").read_bytes())
+    cut = replace(whole, windows=tuple(whole.windows)[:1])
+    monkeypatch.setattr(command, "open_stream", lambda *_: (None, STREAM))
+    monkeypatch.setattr(command.queries, "connect", lambda *_: None)
+    monkeypatch.setattr(command.current, "newer", lambda lineage, _: lineage)
+    monkeypatch.setattr(command.queries, "operators", lambda *_: {})
+    monkeypatch.setattr(
+        command,
+        "find_windows",
+        lambda *_: WindowRange(whole.head.descriptor, 0, 1, None, 0, whole.head.mark),
+    )
+    monkeypatch.setattr(command, "assemble", lambda *_, **_options: cut)
+    output, committee = tmp_path / "new.jsonl", folder / "committee.json"
+    with pytest.raises(SystemExit) as done:
+        main(["stream", "report", STREAM, "-o", str(output), "--committee", str(committee)])
+
+    assert done.value.code == 1
+    assert "stream_report_refused (incomplete)" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_a_malformed_id_is_refused(verify: Run) -> None:

@@ -268,6 +268,6 @@ def test_the_form_takes_pages_and_says_the_verdict(fleet: PaperFleet) -> None:
 
     assert answer.status_code == 200
     assert "Valid so far, but incomplete: certified report" in answer.text
-    assert 'accept=".json,.html,application/json,text/html"' in client.get("/verify").text
+    assert 'accept=".json,.jsonl,.html,application/json,text/html"' in client.get("/verify").text
     api = client.post("/api/verify", data=canonical(PERIOD.to_json()))
     assert (api.json["what"], api.json["verdict"]) == ("period", "verified")

@@ -51,7 +51,7 @@ def stream_report(
     """Verify the report in FILE, which `dragon stream report` writes.
 
     Shows which windows of the period are certified, what is proven of their committed readings, and
-    every window without the claim. The bounds of each window are computed here. Whoever writes a
+    every window without the claim. The bounds of each window are computed here. The writer of a
     report can end it early: `--require-end` accepts only one that shows a window behind its period.
     """
     expected = from_hex(stream, member="--stream", size=HASH_BYTES)

@@ -125,7 +125,7 @@ class Tally:
 def sentence(summary: StreamSummary) -> str:
     """Return in one sentence what is proven. It names every window without the claim.
 
-    Whoever writes a report can end it early. Only a later window shows that none is missing.
+    The writer of a report can end it early. Only a later window shows that none is missing.
     """
     end = "" if summary.is_closed else "; whether more windows of the period followed is not shown"
     return f"{_proven(summary)}{end}."

@@ -13,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from unittest import mock
 
 from dragon.encoding import canonical
-from dragon.log import follower as following
+from dragon.log.follower import Follower
 from dragon.log.ledger import FinalityRule, KeptPositions, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
@@ -168,13 +167,12 @@ def follow(kind: type[Measured], pause: float, seconds: float) -> tuple[Measured
     with tempfile.TemporaryDirectory() as folder:
         database = Database(Path(folder) / "log.db", LOG_SCHEMA)
         log = Log(database, members.committee)
-        follower = following.Follower(log, reader, monotonic=lambda: network.now)
+        follower = Follower(log, reader, monotonic=lambda: network.now, gather_seconds=pause)
         follower.subscribe(
             lambda entries: delays.extend(
                 network.now - begun - (entry.ledger_index - 1) / PER_SECOND for entry in entries
             )
         )
-        with mock.patch.object(following, "GATHER_PAUSE_SECONDS", pause):
-            follower.run(Until(network, network.now + seconds))
+        follower.run(Until(network, network.now + seconds))
         database.close()
     return measured, sum(delays) / len(delays)

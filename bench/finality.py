@@ -29,12 +29,13 @@ from py_ecc.optimized_bn128.optimized_curve import G2
 from py_ecc.optimized_bn128.optimized_pairing import final_exponentiate, pairing
 
 from busy_ledger import APP, PER_SECOND, Before, Measured, Unremembered, follow
-from dragon.log.follower import GATHER_PAUSE_SECONDS
+from dragon.log import follower
 from dragon_sequencer import bn254, finality
 from dragon_sequencer.devnet.network import Signer
 from dragon_sequencer.finality import Proof
 from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.proof_batch import verify_each
+from dragon_stream.main import GATHER_PAUSE_SECONDS as STREAM_PAUSE_SECONDS
 from fixtures import ledger_network
 from timing import medians, ms, show, verdict
 
@@ -125,9 +126,13 @@ def show_several(
 
 def show_busy(seconds: float) -> None:
     before, delay_before = follow(Before, 0.0, seconds)
-    now, delay_now = follow(Measured, GATHER_PAUSE_SECONDS, seconds)
-    rows = []
-    for name, found, delay in (("before", before, delay_before), ("now", now, delay_now)):
+    rows, read = [], [("before", before, delay_before)]
+    for name, pause in (
+        ("stream service", STREAM_PAUSE_SECONDS),
+        ("other services", follower.GATHER_PAUSE_SECONDS),
+    ):
+        read.append((name, *follow(Measured, pause, seconds)))
+    for name, found, delay in read:
         percent = 100 * found.seconds / seconds
         goal = f"≤ {GOAL_PERCENT:.0f} %: {verdict(percent <= GOAL_PERCENT)}"
         rows.append(
@@ -135,7 +140,7 @@ def show_busy(seconds: float) -> None:
                 name,
                 f"{found.proofs / seconds:.2f}",
                 f"{percent:.2f}",
-                goal if found is now else "",
+                "" if found is before else goal,
                 f"{found.seconds / before.seconds:.2f}",
                 f"{1000 * delay:.0f}",
             )

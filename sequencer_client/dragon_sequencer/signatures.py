@@ -162,6 +162,8 @@ def _hold_together(several: Sequence[Decoded], entropy: Entropy) -> bool:
         raise ValueError("the source of entropy returned another number of bytes")
     starts = range(0, len(drawn), FACTOR_BYTES)
     factors = [int.from_bytes(drawn[at : at + FACTOR_BYTES]) for at in starts]
+    if not all(factors):  # a factor of 0 would verify nothing, as of a source that is broken
+        return False
     of_sets: dict[tuple[int, frozenset[str]], tuple[pairing.Lines, list[G1], list[int]]] = {}
     for each, factor in zip(several, factors, strict=True):
         signers = each.signed.tag, each.signed.nonsigners

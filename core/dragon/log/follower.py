@@ -54,6 +54,7 @@ class Follower:
             no rule of the log uses it.
         files: finds the file of a committee by its id, when a handover names one that the log does
             not have. Until it is found, the log waits.
+        gather_seconds: pause for which new entries are gathered at the end of a busy ledger.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Follower:
         *,
         monotonic: Callable[[], float],
         files: Callable[[bytes], Committee | None] = lambda _: None,
+        gather_seconds: float = GATHER_PAUSE_SECONDS,
     ) -> None:
         self._log = log
+        self._gather_seconds = gather_seconds
         self._files = files
         self._missing: bytes | None = None  # id of the committee whose file the log waits for
         self._ledger = ledger
@@ -276,7 +279,7 @@ class Follower:
             pause = POLL_PAUSE_SECONDS
             try:
                 if self.step(stop) or self._has_more:
-                    pause = GATHER_PAUSE_SECONDS if self._is_at_end else 0.0
+                    pause = self._gather_seconds if self._is_at_end else 0.0
                 if self._missing is not None:
                     pause = ERROR_PAUSE_SECONDS
             except errors.LedgerUnavailable as error:

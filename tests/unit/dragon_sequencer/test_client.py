@@ -38,13 +38,10 @@ HOSTS = ["one:1", "two:2", "three:3", "four:4"]
 TIMEOUTS = Timeouts(compare_seconds=5, rewound_seconds=15)
 
 
-class Start(random.Random):
-    """A random generator that chooses the first gateway."""
+class Start:
+    """A random generator that always returns 0."""
 
-    def __init__(self) -> None:
-        super().__init__(7)
-
-    def randrange(self, *_: int) -> int:
+    def randrange(self, _: int) -> int:
         return 0
 
 
@@ -649,16 +646,15 @@ def test_a_gateway_is_not_left_for_a_batch_that_came_after_its_page(world):
     assert world.asked("two:2") == before
 
 
-class Drawing(Start):
-    """Records how many random bytes are drawn."""
+class Drawing:
+    """A source of random bytes that records how many are drawn."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.drawn: list[int] = []
 
-    def randbytes(self, n: int) -> bytes:
-        self.drawn.append(n)
-        return super().randbytes(n)
+    def __call__(self, size: int) -> bytes:
+        self.drawn.append(size)
+        return random.Random(7).randbytes(size)
 
 
 @pytest.fixture
@@ -718,12 +714,12 @@ def test_of_several_newer_proofs_the_forged_one_attracts_nobody(world, pairings)
     world.wire.mount("four:4", world.honest(grown(world, to=3)))
     world.publish(7)
     world.wire.mount("two:2", serving_only_its_newest(world, index=10**9))
-    client = forgetting(world, rng=(rng := Drawing()))
+    client = forgetting(world, entropy=(entropy := Drawing()))
     position = client.poll(Position())[-1].position
     del pairings[:]
 
     assert client.poll(position) == []
-    assert rng.drawn == [3 * FACTOR_BYTES]
+    assert entropy.drawn == [3 * FACTOR_BYTES]
     assert pairings == [2, 2, 2, 2]  # all together, and then each to find the forged one
     asked = world.asked("two:2")
     assert numbers(client.poll(position)) == [2]
@@ -733,12 +729,12 @@ def test_of_several_newer_proofs_the_forged_one_attracts_nobody(world, pairings)
 def test_several_newer_proofs_are_verified_together(world, pairings):
     for host, to in zip(HOSTS, (1, 2, 3, 4), strict=True):
         world.wire.mount(host, world.honest(grown(world, to=to)))
-    client = forgetting(world, rng=(rng := Drawing()))
+    client = forgetting(world, entropy=(entropy := Drawing()))
     position = client.poll(Position())[-1].position
     del pairings[:]
 
     assert client.poll(position) == []
-    assert rng.drawn == [3 * FACTOR_BYTES]
+    assert entropy.drawn == [3 * FACTOR_BYTES]
     assert pairings == [2]
 
 

@@ -343,11 +343,23 @@ def in_oracle(point: bn254.G1) -> Any:
     return oracle.FQ(point[0]), oracle.FQ(point[1]), oracle.FQ.one()
 
 
-@pytest.mark.parametrize("absent", ABSENT)
-def test_factors_that_cancel_the_sums_leave_no_pair(
-    absent: frozenset[str], checked: Signatures
-) -> None:
-    """Zero factors are drawn once in 2¹²⁸ times: the points at infinity are left out."""
-    pair = [signed(1, absent), signed(2, absent)]
+@pytest.mark.parametrize("error", [0, 1])
+def test_a_factor_of_zero_lets_nothing_pass(error: int, pairings: list[int]) -> None:
+    """A source of entropy that is broken costs time: each signature is verified alone."""
+    pair = [signed(1), signed(2, error=error)]
 
-    assert checked.check_each(pair, bytes) == (None, None)
+    for drawn in (bytes, lambda size: b"\1" + bytes(size - 1)):
+        found = Signatures(lambda absent: key_without(frozenset(absent))).check_each(pair, drawn)
+        assert [failure is None for failure in found] == [True, not error]
+    assert pairings == [2, 2] * 2
+
+
+def test_signatures_that_cancel_each_other_are_told_apart(checked: Signatures) -> None:
+    """With equal factors, a signature and its opposite add up to infinity."""
+    one = signed(1)
+    opposite = bn254.negate_g1(bn254.decode_signature(one.signature))
+    false = dataclasses.replace(one, signature=bn254.encode_signature(opposite))
+
+    found = checked.check_each([one, false], lambda size: b"\1" * size)
+
+    assert [failure and type(failure) for failure in found] == [None, errors.BadFinalitySignature]

@@ -371,6 +371,19 @@ def test_at_the_end_of_a_busy_ledger_entries_are_gathered_for_one_page(
     assert following.log.position.index == 5 + 3 * 3
 
 
+def test_a_service_may_gather_entries_for_a_shorter_time(following: Following) -> None:
+    hurried = Follower(
+        *(following.log, following.ledger),
+        monotonic=lambda: following.clock.now,
+        gather_seconds=0.125,
+    )
+    hurried.catch_up()
+    stop = Growing(3, following.ledger, 1)
+    hurried.run(stop)
+
+    assert stop.waits == [follower.POLL_PAUSE_SECONDS, 0.125, 0.125]
+
+
 def test_a_log_that_is_behind_does_not_wait_for_more_entries(following: Following) -> None:
     following.follower.catch_up()
     following.clock.sleep(LENGTH_INTERVAL_SECONDS)

@@ -47,6 +47,7 @@ class StreamWorld(World):
     def __post_init__(self) -> None:
         self._ends: dict[str, ExitStack] = {}
         self.max_pending_windows = 256
+        self.prover_urls: tuple[str, ...] = ("http://prover:5200",)
         super().__post_init__()
         self.names |= HOSTS
         self.start(PROVER)
@@ -70,8 +71,8 @@ class StreamWorld(World):
             committee=self.committee,
             secret=SERVICE_KEY,
             token=TOKEN,
-            prover_url="http://prover:5200",
-            prover_token=PROVER_TOKEN,
+            prover_urls=self.prover_urls,
+            prover_tokens=(PROVER_TOKEN,) * len(self.prover_urls),
             database=self.database_file(STREAMS),
             data=self.data,
             nodes_files=(),

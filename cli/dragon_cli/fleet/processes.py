@@ -28,7 +28,14 @@ from dragon.storage.permissions import PUBLIC_FOLDER, make_folder
 from dragon_cli import lifeline, services
 from dragon_cli.errors import PortInUse
 from dragon_cli.fleet import home_operators, queries
-from dragon_cli.fleet.layout import PROVER, Home, aggregator_name, port_of, service_kind
+from dragon_cli.fleet.layout import (
+    PROVER,
+    Home,
+    aggregator_name,
+    port_of,
+    service_kind,
+    service_number,
+)
 from dragon_cli.fleet.queries import View
 from dragon_cli.forking import ForkFailed, ForkServer, fork_server
 from dragon_cli.hints import with_hint
@@ -161,6 +168,8 @@ class Fleet:
             return [*arguments, "--id", name]
         if kind == "aggregator":
             return [*arguments, "--rank", name.partition("_")[2] or "0"]
+        if service_number(name) > 1:
+            return [*arguments, "--name", name]
         return arguments
 
     def start_all(self) -> None:
@@ -169,8 +178,9 @@ class Fleet:
         self.check_ports()
         names = list(self.addresses)
         with self.fork_server([service_kind(name) for name in names if name != PROVER]) as server:
-            # The prover first, and alone: it takes longest until it is ready.
-            for name in sorted(names, key=lambda name: name != PROVER):
+            # The provers first: they take longest until they are ready. The first one is not
+            # forked, because it starts while the others are imported.
+            for name in sorted(names, key=lambda name: service_kind(name) != PROVER_KIND):
                 if server is None or name == PROVER or not self._start_forked(name, server):
                     self.start(name)
 

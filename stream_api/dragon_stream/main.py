@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -44,6 +45,10 @@ from dragon_stream.streams import Streams
 from dragon_stream.submission import Aggregators
 from dragon_stream.window_sealer import warm_up
 from dragon_stream.writer import Writer
+
+# For which new entries of the log are gathered. Shorter than in other services, because a stream's
+# users wait until its windows are certified.
+GATHER_PAUSE_SECONDS: Final = 0.25
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -110,6 +115,7 @@ def assemble(
         ledger,
         monotonic=runtime.monotonic,
         files=CommitteeFiles(log, runtime).fetch,
+        gather_seconds=GATHER_PAUSE_SECONDS,
     )
     writer, events = Writer(), Events()
     damages = DamageReports(events)

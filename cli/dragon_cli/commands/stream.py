@@ -165,7 +165,7 @@ def upload(
                 console.print(f"Resuming at {upload.place}.")
             with UploadBars(upload.total, upload.stored, upload.unit) as bars:
                 if not already:
-                    _run(upload, retries, bars)
+                    _run(upload, retries, bars, end_window=not no_wait)
                 new = range(upload.record.first, upload.following)
                 windows = 0
                 if new and not no_wait:
@@ -231,7 +231,7 @@ def _records(state: Path | None, receipts: Path | None) -> UploadRecords:
     return UploadRecords(state_folder(), beside_receipts=receipts)
 
 
-def _run(upload: Upload, retries: Retries, bars: UploadBars) -> None:
+def _run(upload: Upload, retries: Retries, bars: UploadBars, *, end_window: bool) -> None:
     """Upload, and show what is stored and certified meanwhile."""
     watcher = Watcher(upload.client, upload.record.stream, bars.certified, retries)
 
@@ -239,7 +239,7 @@ def _run(upload: Upload, retries: Retries, bars: UploadBars) -> None:
         bars.uploaded(stored)
         watcher.step()
 
-    upload.run(retries, progress)
+    upload.run(retries, progress, end_window=end_window)
 
 
 @contextmanager

@@ -105,8 +105,14 @@ class Fleet:
         output = self.home.output(name)
         make_folder(output.parent, PUBLIC_FOLDER)
         with output.open("ab") as file:
-            environ = {**os.environ, lifeline.VARIABLE: "1", **self._settings}
+            own = {lifeline.VARIABLE: "1", **self._settings}
+            environ = {**self._shared_cores(), **os.environ, **own}
             self.running[name] = self.spawn(self._arguments(name), file, environ)
+
+    def _shared_cores(self) -> dict[str, str]:
+        """Several operators on one machine share its cores: none has processes for windows."""
+        several = len(home_operators.urls(self.home, self.committee)) > 1
+        return {"OPERATOR_VERIFIERS": "1"} if several else {}
 
     def spawn(
         self, arguments: Sequence[str], output: IO[bytes], environ: Mapping[str, str]

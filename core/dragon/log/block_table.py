@@ -10,8 +10,8 @@ import hashlib
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
 
 from sqlalchemy import Connection
 
@@ -21,7 +21,10 @@ from dragon.protocol.marks import Mark
 from dragon.protocol.merkle import BLOCK_BYTES
 from dragon.storage.database import Database
 
-MAX_CACHED: Final = 256  # blocks of about 10 KB
+# Blocks of each type that stay in memory: 1, 7 and 8 MB.
+MAX_HASHES_CACHED: Final = 128
+MAX_MARKS_CACHED: Final = 512
+MAX_INTEGERS_CACHED: Final = 1024
 MARKS: Final = "marks"
 _WRITE: Final = "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)"
 _READ: Final = "SELECT content, digest FROM blocks WHERE series = ? AND number = ?"
@@ -54,6 +57,31 @@ def _digest(series: str, number: int, content: bytes) -> bytes:
     return hashlib.sha256(b"%b\0%d\0%b" % (series.encode(), number, content)).digest()
 
 
+class _Cache(Generic[T]):
+    """The blocks of one type that were used last. Thread-safe."""
+
+    def __init__(self, decode: Callable[[bytes], T], most: int) -> None:
+        self._decode = decode
+        self._most = most
+        self._lock = threading.Lock()  # guards the next line
+        self._cached: OrderedDict[tuple[str, int], T] = OrderedDict()
+
+    def find(self, key: tuple[str, int]) -> T | None:
+        with self._lock:
+            if (found := self._cached.get(key)) is not None:
+                self._cached.move_to_end(key)
+            return found
+
+    def add(self, key: tuple[str, int], content: bytes) -> T:
+        """Decode a block and keep it. Raises LogDamaged."""
+        decoded = _decoded(self._decode, content)
+        with self._lock:
+            self._cached[key] = decoded
+            while len(self._cached) > self._most:
+                self._cached.popitem(last=False)
+        return decoded
+
+
 class Blocks:
     """Reads the blocks of one log's file, and keeps those that were used last. Thread-safe."""
 
@@ -61,38 +89,33 @@ class Blocks:
         self._database = database
         # Called with damage before it is raised.
         self.on_damage: Callable[[errors.LogDamaged], None] = lambda _: None
-        self._lock = threading.Lock()  # guards the next line
-        self._cached: OrderedDict[tuple[str, int], object] = OrderedDict()
+        self._hashes = _Cache(_hashes, MAX_HASHES_CACHED)
+        self._marks = _Cache(mark_records.PackedMarks, MAX_MARKS_CACHED)
+        self._integers = _Cache(columns.from_bytes, MAX_INTEGERS_CACHED)
 
     def hashes(self, level: int, number: int) -> bytes:
         """Return a block of hashes of the Merkle tree. Raises LogDamaged."""
-        return self._get(tree_series(level), number, _hashes)
+        return self._get(self._hashes, tree_series(level), number)
 
-    def marks(self, number: int) -> tuple[Mark, ...]:
+    def marks(self, number: int) -> Sequence[Mark]:
         """Return a block of marks. Raises LogDamaged."""
-        return self._get(MARKS, number, mark_records.from_bytes)
+        return self._get(self._marks, MARKS, number)
 
     def integers(self, series: str, number: int) -> array[int]:
         """Return a block of a column of integers. Raises LogDamaged."""
-        return self._get(series, number, columns.from_bytes)
+        return self._get(self._integers, series, number)
 
-    def _get(self, series: str, number: int, decode: Callable[[bytes], T]) -> T:
+    def _get(self, cache: _Cache[T], series: str, number: int) -> T:
         key = (series, number)
-        with self._lock:
-            if (found := self._cached.get(key)) is not None:
-                self._cached.move_to_end(key)
-                return found  # type: ignore[return-value]  # a series has one type
+        if (found := cache.find(key)) is not None:
+            return found
         try:
             with self._database.read() as connection:
-                decoded = _decoded(decode, read(connection, series, number))
+                content = read(connection, series, number)
+            return cache.add(key, content)
         except errors.LogDamaged as error:
             self.on_damage(error)
             raise
-        with self._lock:
-            self._cached[key] = decoded
-            while len(self._cached) > MAX_CACHED:
-                self._cached.popitem(last=False)
-        return decoded
 
 
 def _decoded(decode: Callable[[bytes], T], content: bytes) -> T:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, overload
 
 from dragon.protocol.marks import Mark
 from dragon.protocol.rounds import Rounds
@@ -27,25 +27,35 @@ def to_bytes(marks: Iterable[Mark]) -> bytes:
     )
 
 
+class PackedMarks(Sequence[Mark]):
+    """Encoded marks, each decoded when it is needed: a search looks at few of many."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes) -> None:
+        """Raises ValueError: the content is no sequence of records."""
+        if len(content) % _RECORD.size:
+            raise ValueError("marks have another length")
+        self._content = content
+
+    def __len__(self) -> int:
+        return len(self._content) // _RECORD.size
+
+    @overload
+    def __getitem__(self, at: int) -> Mark: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Mark]: ...
+    def __getitem__(self, at: int | slice) -> Mark | Sequence[Mark]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        if not -len(self) <= at < len(self):
+            raise IndexError(at)
+        record = _RECORD.unpack_from(self._content, at % len(self) * _RECORD.size)
+        size, timestamp, position, genesis, seconds, root, is_handover, following = record
+        rounds = Rounds(genesis, seconds)
+        return Mark(size, root, timestamp, position, rounds, following if is_handover else None)
+
+
 def from_bytes(content: bytes) -> tuple[Mark, ...]:
     """Decode marks. Raises ValueError: the content is no sequence of records."""
-    if len(content) % _RECORD.size:
-        raise ValueError("marks have another length")
-    found = []
-    rounds = Rounds(0, 1)
-    for (
-        size,
-        timestamp,
-        position,
-        genesis,
-        seconds,
-        root,
-        is_handover,
-        following,
-    ) in _RECORD.iter_unpack(content):
-        if (genesis, seconds) != (rounds.genesis, rounds.seconds):
-            rounds = Rounds(genesis, seconds)
-        found.append(
-            Mark(size, root, timestamp, position, rounds, following if is_handover else None)
-        )
-    return tuple(found)
+    return tuple(PackedMarks(content))

@@ -8,12 +8,12 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
 T = TypeVar("T")
 # Returns a full block by its number, from 0. What it returns never changes.
-ReadBlock: TypeAlias = Callable[[int], tuple[T, ...]]
+ReadBlock: TypeAlias = Callable[[int], Sequence[T]]
 
 BLOCK_ITEMS: Final = 128
 
 
-def _nothing(number: int) -> tuple[Any, ...]:
+def _nothing(number: int) -> Sequence[Any]:
     raise IndexError(number)
 
 

@@ -78,7 +78,8 @@ def logs(
     folder = tmp_path_factory.mktemp("logs")
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
-        patch.setattr(block_table, "MAX_CACHED", 0)  # so that each read of a block is counted
+        for name in ("MAX_HASHES_CACHED", "MAX_MARKS_CACHED", "MAX_INTEGERS_CACHED"):
+            patch.setattr(block_table, name, 0)  # so that each read of a block is counted
         with written(folder / "short.db", SHORT) as one, written(folder / "long.db", LONG) as other:
             yield [one, other]
 

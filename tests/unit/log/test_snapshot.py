@@ -127,7 +127,7 @@ STEPS = st.lists(
         st.integers(0, 200),
     ),
     min_size=1,
-    max_size=30,
+    max_size=16,
 )
 
 
@@ -201,8 +201,8 @@ def check(log: Log) -> None:
         log.check.run(threading.Event())
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.lists(STEPS, min_size=1, max_size=4), st.integers(1, 12))
+@settings(deadline=None, max_examples=20)
+@given(st.lists(STEPS, min_size=1, max_size=3), st.integers(1, 12))
 def test_a_start_from_a_snapshot_equals_a_start_from_all_entries(
     tmp_path_factory: pytest.TempPathFactory, parts: Sequence[Sequence[Step]], every: int
 ) -> None:

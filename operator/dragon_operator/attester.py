@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dragon.encoding import Json, to_hex
 from dragon.errors import AttestationRefused
 from dragon.log.follower import Follower
 from dragon.log.store import Log
@@ -45,6 +46,10 @@ class Attestation:
 
     committee_id: bytes
     signature: bytes = field(repr=False)  # 96 bytes
+
+    def members(self) -> dict[str, Json]:
+        """Return the members that state it in an answer."""
+        return {"committee": to_hex(self.committee_id), "signature": to_hex(self.signature)}
 
 
 @dataclass(frozen=True, slots=True)

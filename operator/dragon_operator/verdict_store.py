@@ -50,15 +50,24 @@ class WindowVerdict:
         statement = f", statement {self.statement}" if self.statement else ""
         return f"{self.finding.verdict} ({self.finding.reason}{statement})"
 
+    def claim(self, timestamp: int) -> WindowClaim:
+        """Return the claim that states this verdict in the round from `timestamp`, Unix seconds."""
+        return WindowClaim(
+            stream=self.stream,
+            number=self.number,
+            previous=self.previous,
+            header=self.header,
+            verdict=self.finding.verdict,
+            reason=self.finding.reason,
+            proof=self.proof,
+            parameters=self.parameters,
+            timestamp=timestamp,
+            statement=self.statement,
+        )
+
     def is_claimed(self, claim: WindowClaim) -> bool:
         """Whether the claim states exactly this verdict, in any round."""
-        return (
-            (claim.stream, claim.number, claim.header, claim.proof)
-            == (self.stream, self.number, self.header, self.proof)
-            and (claim.previous, claim.parameters) == (self.previous, self.parameters)
-            and claim.statement == self.statement
-            and (claim.verdict, claim.reason) == (self.finding.verdict, self.finding.reason)
-        )
+        return claim == self.claim(claim.timestamp)
 
 
 class VerdictStore:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from dragon.stark import extension as ext
@@ -31,7 +32,8 @@ def prove_blocks(
     air: BlocksAir, parameters: Parameters, preimages: Sequence[Sequence[int]], rho: bytes
 ) -> bytes:
     """A blocks proof. `preimages` covers all blocks; `parameters` must have a `slack`."""
-    zk_seed = seeds.blocks_zk_seed(air.channel_seed(parameters), rho, preimages)
+    encoded = field.encode(chain.from_iterable(preimages))
+    zk_seed = seeds.blocks_zk_seed(air.channel_seed(parameters), rho, encoded)
     return Prover(air, parameters, zk_seed).prove(blocks_rows(preimages))
 
 

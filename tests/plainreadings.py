@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from dragon.stark import field, seeds
 from dragon.stark.airs.readings import COLUMNS, DIGIT_ROWS, READING_COLUMN, SUM_COLUMN, ReadingsAir
@@ -33,7 +34,8 @@ def prove_readings(
     `preimages` covers all blocks.
     """
     lengths = parameters.lengths(air.original_length, air.columns)
-    seed = seeds.readings_zk_seed(air.channel_seed(parameters), rho, preimages)
+    encoded = field.encode(chain.from_iterable(preimages))
+    seed = seeds.readings_zk_seed(air.channel_seed(parameters), rho, encoded)
     prover = Prover(air, parameters, seed, system or ReadingsSystem(air, lengths))
     return prover.prove(rows or ReadingsTrace(air, preimages).rows())
 

@@ -15,6 +15,7 @@ from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import committee, log, nodes
 from dragon_stream.components import Components
 from dragon_stream.damage import NO_STREAM
+from dragon_stream.provers import Provers
 from dragon_stream.routes import chunks, paths, sockets, streams, windows
 from dragon_stream.submission import UNREADY_AFTER_SECONDS
 
@@ -28,6 +29,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         collectors=[
             components.pipeline.counter,
             components.pipeline.prove_seconds,
+            components.pipeline.provers.counter,
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
@@ -38,6 +40,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
             is_socket=paths.is_socket,
         ),
         certification=components.certification,
+        degraded=lambda: _degraded(components),
     )
     app.register_api(streams.routes(components))
     app.register_api(windows.routes(components))
@@ -49,6 +52,18 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     return app
 
 
+def _degraded(components: Components) -> Iterator[str]:
+    """The provers that fail while others work."""
+    provers = components.pipeline.provers
+    if provers.has_working:
+        yield from _prover_faults(provers)
+
+
+def _prover_faults(provers: Provers) -> Iterator[str]:
+    for name, fault in provers.faults.items():
+        yield f"prover: {name}: {fault}"
+
+
 def _not_ready(components: Components) -> Iterator[str]:
     pipeline = components.pipeline
     yield from disk_reasons(components.disks)
@@ -57,8 +72,8 @@ def _not_ready(components: Components) -> Iterator[str]:
     )
     if components.follower.caught_up and (late := pipeline.submitter.awaited.late):
         yield f"ledger: {late}"  # else the windows may be in the log, and only not read yet
-    if pipeline.prover_error:
-        yield f"prover: {pipeline.prover_error}"
+    if not pipeline.provers.has_working:
+        yield from _prover_faults(pipeline.provers)
     if pipeline.submitter.last_error:
         yield f"aggregator: {pipeline.submitter.last_error}"
     for stream in components.streams.all():
@@ -81,6 +96,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     )
     yield metrics.unfinalized(components.pipeline.submitter.awaited.seconds)
     yield metrics.disk_fault(components.disks)
+    yield from components.pipeline.provers.metrics()
     streams = components.streams.all()
     unfinished = sum(components.pipeline.unfinished(stream.id) for stream in streams)
     yield metrics.gauge(

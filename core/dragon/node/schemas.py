@@ -101,10 +101,11 @@ class Certification(Schema):
 
 
 class Readiness(Schema):
-    """`certification`: of services with a log."""
+    """`certification`: of services with a log. `degraded`: of stream services."""
 
     status: Literal["ready", "not ready"]
     reasons: list[str]
+    degraded: list[str] | None = None
     certification: Certification | None = None
 
 

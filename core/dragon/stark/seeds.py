@@ -39,13 +39,13 @@ def blocks_channel_seed(
     return b"Ziggy blocks\0" + parameters_digest + count + encoded + message
 
 
-def blocks_zk_seed(channel_seed: bytes, rho: bytes, preimages: Sequence[Sequence[int]]) -> bytes:
+def blocks_zk_seed(channel_seed: bytes, rho: bytes, preimages: bytes) -> bytes:
     """The blinding seed of a blocks proof.
 
-    `rho` is 32 fresh random bytes. `preimages` holds one preimage per block, including padding.
+    `rho` is 32 fresh random bytes. `preimages` holds the encoded elements of one preimage per block
+    (64 bytes each), including padding.
     """
-    encoded = field.encode(chain.from_iterable(preimages))
-    return b"Ziggy blocks private seed\0" + blake2s_256(channel_seed) + rho + encoded
+    return b"Ziggy blocks private seed\0" + blake2s_256(channel_seed) + rho + preimages
 
 
 def readings_channel_seed(
@@ -67,10 +67,9 @@ def readings_channel_seed(
     return b"Ziggy readings\0" + parameters_digest + counts + bounds + encoded + message
 
 
-def readings_zk_seed(channel_seed: bytes, rho: bytes, preimages: Sequence[Sequence[int]]) -> bytes:
+def readings_zk_seed(channel_seed: bytes, rho: bytes, preimages: bytes) -> bytes:
     """The blinding seed of a readings proof, with the arguments of `blocks_zk_seed`."""
-    encoded = field.encode(chain.from_iterable(preimages))
-    return b"Ziggy readings private seed\0" + blake2s_256(channel_seed) + rho + encoded
+    return b"Ziggy readings private seed\0" + blake2s_256(channel_seed) + rho + preimages
 
 
 def chain_channel_seed(output: Sequence[int], chain_length: int) -> bytes:

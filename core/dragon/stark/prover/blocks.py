@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from dragon.errors import UnsafeParameters, WrongWitness
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.blocks import MAX_CHUNKS
-from dragon.stark.commitment import OPENING_BYTES, decode_output, encode_output, opening_limbs
-from dragon.stark.field import P
+from dragon.stark.commitment import OUTPUT_BYTES, decode_outputs
 from dragon.stark.parameter_sets import named_set
 from dragon.stark.parameters import Slack
-from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
-from dragon.stark.prover.montgomery import integers, words
+from dragon.stark.prover.blocks_statement import BlocksWitness
+from dragon.stark.prover.montgomery import integers, wire
+from dragon.stark.prover.preimages import Preimages, Secret
 from dragon.stark.prover.prover import StageListener, ignore_stages, prove
 from dragon.stark.prover.randomness import check_rho
 from dragon.stark.prover.threads import ThreadTeam
-from dragon.stark.rescue import DIGEST_LENGTH, RATE, Digest
-
-Secret = bytes | Sequence[int]  # an opening of 60 bytes, or eight elements of F
+from dragon.stark.rescue import Digest
 
 
 def hash_many(openings: Sequence[bytes], *, threads: int = 1) -> list[bytes]:
@@ -28,7 +26,11 @@ def hash_many(openings: Sequence[bytes], *, threads: int = 1) -> list[bytes]:
     """
     if not openings:
         return []
-    return [encode_output(output) for output in _outputs(_preimages(openings), threads)]
+    preimages = Preimages.of(openings)
+    with ThreadTeam(threads) as team:
+        encoded = wire(preimages.outputs(team))
+    preimages.wipe()
+    return [encoded[at : at + OUTPUT_BYTES] for at in range(0, len(encoded), OUTPUT_BYTES)]
 
 
 def prove_blocks(
@@ -60,53 +62,31 @@ def prove_blocks(
     if not secrets or len(secrets) > MAX_CHUNKS + 1:
         raise WrongWitness(f"a window must have an identity and at most {MAX_CHUNKS} chunks")
     parameters = chosen.parameters(1 << (len(secrets) - 1).bit_length())
-    witness = window_witness(secrets, message, rho)
-    if outputs is not None and [decode_output(output) for output in outputs] != list(
-        witness.air.outputs
-    ):
-        raise WrongWitness("the secrets do not match the outputs")
-    return prove(witness, parameters, threads=threads, on_stage=on_stage)
+    witness = window_witness(secrets, message, rho, threads)
+    try:
+        if outputs is not None and decode_outputs(outputs) != witness.air.outputs:
+            raise WrongWitness("the secrets do not match the outputs")
+        return prove(witness, parameters, threads=threads, on_stage=on_stage)
+    finally:
+        witness.preimages.wipe()
 
 
-def window_witness(secrets: Sequence[Secret], message: bytes, rho: bytes) -> BlocksWitness:
+def window_witness(
+    secrets: Sequence[Secret], message: bytes, rho: bytes, threads: int = 1
+) -> BlocksWitness:
     """The statement that `secrets` make true, with its witness, both including padding.
 
     Raises WrongWitness: secrets or `rho` are malformed, or a chunk equals the identity.
     """
     check_rho(rho)
-    preimages = _preimages(secrets)
-    digests = _outputs(preimages)
-    if digests[0] in digests[1:]:
-        chunk = digests.index(digests[0], 1) - 1
-        raise WrongWitness(f"the commitment of chunk {chunk} equals the identity")
-    padding = (1 << (len(secrets) - 1).bit_length()) - len(secrets)
-    air = BlocksAir((*digests, *[digests[0]] * padding), message)
-    return BlocksWitness(air, [*preimages, *[preimages[0]] * padding], rho=rho)
-
-
-def _preimages(secrets: Sequence[Secret]) -> list[list[int]]:
-    """Eight elements per secret. Raises WrongWitness, which names the place but not the value."""
-    result = []
-    for number, secret in enumerate(secrets):
-        if isinstance(secret, bytes):
-            if len(secret) != OPENING_BYTES:
-                raise WrongWitness(f"opening {number} does not have 60 bytes", number=number)
-            result.append(opening_limbs(secret))
-        else:
-            if len(secret) != RATE or not all(0 <= x < P for x in secret):
-                message = f"preimage {number} is not eight elements of the field"
-                raise WrongWitness(message, number=number)
-            result.append(list(secret))
-    return result
-
-
-def _outputs(preimages: Sequence[Sequence[int]], threads: int = 1) -> list[Digest]:
-    secret = words(x for preimage in preimages for x in preimage)
+    preimages = Preimages.of(secrets)
     with ThreadTeam(threads) as team:
-        numbers = integers(rescue_hashes(secret, team))
-    secret.fill(0)
-    digests: list[Digest] = []
-    for at in range(0, len(numbers), DIGEST_LENGTH):
-        c0, c1, c2, c3 = numbers[at : at + DIGEST_LENGTH]
-        digests.append((c0, c1, c2, c3))
-    return digests
+        numbers = integers(preimages.outputs(team))
+    elements = iter(numbers)
+    digests: list[Digest] = list(zip(elements, elements, elements, elements, strict=True))
+    if digests[0] in digests[1:]:
+        number = digests.index(digests[0], 1) - 1
+        raise WrongWitness(f"the commitment of chunk {number} equals the identity")
+    count = 1 << (len(secrets) - 1).bit_length()
+    air = BlocksAir((*digests, *[digests[0]] * (count - len(secrets))), message)
+    return BlocksWitness(air, preimages.padded(count), rho=rho)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import chain
 
 import numpy as np
 
@@ -17,19 +17,20 @@ from dragon.stark.field import GENERATOR, P
 from dragon.stark.parameter_sets import BLOCK_ROWS
 from dragon.stark.parameters import DEGREE_FACTOR, Lengths, Parameters, Slack
 from dragon.stark.prover import domains, periodic
-from dragon.stark.prover.kernels import blocks_composition, rescue
+from dragon.stark.prover.kernels import blocks_composition
 from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Words
-from dragon.stark.prover.montgomery import geometric, matrices, rescue_constants, roots, word, words
+from dragon.stark.prover.montgomery import geometric, matrices, roots, word, words
+from dragon.stark.prover.preimages import Preimages
 from dragon.stark.prover.threads import ThreadTeam
-from dragon.stark.rescue import DIGEST_LENGTH, N_ROUNDS, RATE, WIDTH
+from dragon.stark.rescue import DIGEST_LENGTH
 
-_MIN_PER_THREAD = 64  # hashes, or vectors of rows: less work is not split
+_MIN_PER_THREAD = 64  # vectors of rows: less work is not split
 
 
 @dataclass(frozen=True)
 class BlocksWitness:
-    """A blocks statement with its preimages: eight elements per output, including padding.
+    """A blocks statement with the preimages of its outputs, including padding.
 
     With a private key and base parameters it is a Ziggy signature. `deterministic` then requests
     the blinding of the base protocol, which does not use `rho` (section 14.1). The reference's
@@ -38,46 +39,37 @@ class BlocksWitness:
     """
 
     air: BlocksAir
-    preimages: Sequence[Sequence[int]] = field(repr=False)
+    preimages: Preimages = field(repr=False)
     rho: bytes = field(repr=False, default=b"")
     private_key: bytes = field(repr=False, default=b"")
     deterministic: bool = False
     leaky_for_tests: bool = False
 
-    def zk_seed(self, parameters: Parameters) -> bytes:
+    def zk_seed(self, parameters: Parameters, channel_seed: bytes) -> bytes:
         if parameters.slack is None:
-            return self._ziggy_seed(parameters)
+            return self._ziggy_seed(parameters, channel_seed)
         if parameters.slack is Slack.REFERENCE and not self.leaky_for_tests:
             raise UnsafeParameters("slack reference reveals preimages; use a strict parameter set")
-        channel_seed = self.air.channel_seed(parameters)
-        return seeds.blocks_zk_seed(channel_seed, self.rho, self.preimages)
+        return seeds.blocks_zk_seed(channel_seed, self.rho, self.preimages.encode())
 
-    def _ziggy_seed(self, parameters: Parameters) -> bytes:
+    def _ziggy_seed(self, parameters: Parameters, channel_seed: bytes) -> bytes:
         seed = seeds.ziggy_zk_seed(self.private_key, self.air.message)
         if self.deterministic:
             return seed
-        channel_seed = self.air.channel_seed(parameters)
         return seeds.fresh_zk_seed(parameters.digest(), channel_seed, self.rho, seed)
 
     def rows(self, team: ThreadTeam) -> Words:
-        preimages = words(x for preimage in self.preimages for x in preimage)
-        rows = np.zeros(BLOCK_ROWS * WIDTH * self.air.n_blocks, dtype=np.uint64)
-        outputs = np.empty(DIGEST_LENGTH * self.air.n_blocks, dtype=np.uint64)
-
-        def work(first: int, last: int) -> None:
-            rescue.hash_many(preimages, rescue_constants(), outputs, rows, BLOCK_ROWS, first, last)
-
-        team.share(work, self.air.n_blocks, _MIN_PER_THREAD)
-        preimages.fill(0)
-        expected = words(x for output in self.air.outputs for x in output)
-        wrong = np.flatnonzero(outputs != expected)
+        outputs = self.preimages.outputs(team)
+        wrong = np.flatnonzero(outputs != self._output_words)
         if wrong.size:
-            rows.fill(0)
             number = int(wrong[0]) // DIGEST_LENGTH
-            raise WrongWitness(
-                f"the hash of preimage {number} is not output {number}", number=number
-            )
-        return rows
+            message = f"the hash of preimage {number} is not output {number}"
+            raise WrongWitness(message, number=number)
+        return self.preimages.rows(team)
+
+    @cached_property
+    def _output_words(self) -> Words:
+        return words(chain.from_iterable(self.air.outputs))
 
     def compose(
         self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: ThreadTeam
@@ -85,7 +77,7 @@ class BlocksWitness:
         columns, multipliers, shift = _tables(lengths)
         table = np.empty(blocks_composition.NUMBERS, dtype=np.uint64)
         blocks_composition.blocks_functionals(coefficients, matrices(), table)
-        outputs = _outputs(self.air, lengths, team)
+        outputs = _outputs(self._output_words, lengths, team)
         domain = DEGREE_FACTOR * lengths.trace_length
         forward = roots(max(domain // 2, LANES))
 
@@ -125,23 +117,11 @@ def _tables(lengths: Lengths) -> tuple[Words, Words, int]:
     return periodic.as_vectors(columns, run), periodic.as_vectors(multipliers, run), shared
 
 
-def _outputs(air: BlocksAir, lengths: Lengths, team: ThreadTeam) -> Words:
-    """pk_0 … pk_3 on the coset 3·⟨ω_4n⟩ (section 18.3)."""
-    count, bits = air.n_blocks, base.log2(air.n_blocks)
-    order = [base.bit_reverse(b, bits) for b in range(count)]
-    columns = words(air.outputs[b][i] for i in range(DIGEST_LENGTH) for b in order)
+def _outputs(numbers: Words, lengths: Lengths, team: ThreadTeam) -> Words:
+    """pk_0 … pk_3 on the coset 3·⟨ω_4n⟩ (section 18.3), from all outputs in sequence."""
+    count = numbers.size // DIGEST_LENGTH
+    order = [base.bit_reverse(b, base.log2(count)) for b in range(count)]
+    columns = np.ascontiguousarray(numbers.reshape(count, DIGEST_LENGTH)[order].T).reshape(-1)
     ratio = GENERATOR * pow(lengths.row_generator, -OUTPUT_ROW, P)
     domains.interpolate(columns, count, geometric(count, base.inverse(count), ratio % P), team)
     return domains.evaluate(columns, count, DEGREE_FACTOR * lengths.trace_length, team)
-
-
-def rescue_hashes(preimages: Words, team: ThreadTeam) -> Words:
-    """The Rescue hashes, four numbers each, of preimages of eight numbers each."""
-    count = preimages.size // RATE
-    outputs = np.empty(DIGEST_LENGTH * count, dtype=np.uint64)
-
-    def work(first: int, last: int) -> None:
-        rescue.hash_many(preimages, rescue_constants(), outputs, outputs[:0], N_ROUNDS, first, last)
-
-    team.share(work, count, _MIN_PER_THREAD)
-    return outputs

@@ -45,11 +45,10 @@ class ChainWitness:
     rho: bytes = field(repr=False, default=b"")
     deterministic: bool = False
 
-    def zk_seed(self, parameters: Parameters) -> bytes:
+    def zk_seed(self, parameters: Parameters, channel_seed: bytes) -> bytes:
         seed = seeds.chain_zk_seed(self.words)
         if self.deterministic:
             return seed
-        channel_seed = self.air.channel_seed(parameters)
         return seeds.fresh_zk_seed(parameters.digest(), channel_seed, self.rho, seed)
 
     def rows(self, team: ThreadTeam) -> Words:

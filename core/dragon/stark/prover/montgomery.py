@@ -24,7 +24,11 @@ _ROOTS: Final[dict[str, Words]] = {}
 
 def words(elements: Iterable[int]) -> Words:
     """Convert elements of F to Montgomery form."""
-    numbers = np.array([x % P for x in elements], dtype=np.uint64)
+    return montgomery(np.array([x % P for x in elements], dtype=np.uint64))
+
+
+def montgomery(numbers: Words) -> Words:
+    """Convert numbers below p to Montgomery form, in place. Returns the same array."""
     scale(numbers, _R_SQUARED)
     return numbers
 

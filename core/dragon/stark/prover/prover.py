@@ -73,7 +73,8 @@ class _Proving:
         self._air = statement.air
         self._lengths = parameters.lengths(self._air.original_length, self._air.columns)
         self._team, self._on_stage = team, on_stage
-        self._channel = ProverChannel(self._air.channel_seed(parameters))
+        self._channel_seed = self._air.channel_seed(parameters)
+        self._channel = ProverChannel(self._channel_seed)
         self._secrets: list[Words] = []
 
     def wipe(self) -> None:
@@ -104,9 +105,9 @@ class _Proving:
     def _commit_trace(self) -> tuple[Words, RowTable]:
         self._on_stage("trace")
         lengths, team = self._lengths, self._team
-        seed = (
-            self._statement.zk_seed(self._parameters) if self._parameters.zero_knowledge else None
-        )
+        seed = None
+        if self._parameters.zero_knowledge:
+            seed = self._statement.zk_seed(self._parameters, self._channel_seed)
         coefficients = self._trace(seed)
         self._on_stage("trace transforms")
         n = lengths.trace_length

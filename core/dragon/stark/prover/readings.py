@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from dragon.errors import ProofRefused, UnsafeParameters, WrongWitness
 from dragon.stark.airs.readings import ReadingsAir
-from dragon.stark.commitment import OPENING_BYTES, committed_reading, decode_output
+from dragon.stark.commitment import OPENING_BYTES, committed_reading, decode_outputs
 from dragon.stark.parameter_sets import named_set
 from dragon.stark.parameters import Slack
-from dragon.stark.prover.blocks import Secret, window_witness
+from dragon.stark.prover.blocks import window_witness
+from dragon.stark.prover.preimages import Secret
 from dragon.stark.prover.prover import StageListener, ignore_stages, prove
 from dragon.stark.prover.readings_statement import ReadingsWitness
 from dragon.stark.reading_bounds import MAX_READINGS, ReadingBounds
@@ -57,16 +58,25 @@ def prove_readings(
         raise UnsafeParameters(text)
     if outputs is not None and len(outputs) != len(openings) + 1:
         raise WrongWitness(f"{len(openings)} openings do not match {len(outputs) - 1} commitments")
-    witness = readings_witness([identity_secret, *openings], carried, bounds, message, rho)
-    proven = witness.air.outputs[: len(openings) + 1]
-    if outputs is not None and tuple(map(decode_output, outputs)) != proven:
-        raise WrongWitness("the secrets do not match the outputs")
-    parameters = chosen.parameters(witness.air.n_blocks)
-    return prove(witness, parameters, threads=threads, on_stage=on_stage)
+    secrets = [identity_secret, *openings]
+    witness = readings_witness(secrets, carried, bounds, message, rho, threads)
+    try:
+        proven = witness.air.outputs[: len(secrets)]
+        if outputs is not None and decode_outputs(outputs) != proven:
+            raise WrongWitness("the secrets do not match the outputs")
+        parameters = chosen.parameters(witness.air.n_blocks)
+        return prove(witness, parameters, threads=threads, on_stage=on_stage)
+    finally:
+        witness.preimages.wipe()
 
 
 def readings_witness(
-    secrets: Sequence[Secret], carried: bool, bounds: ReadingBounds, message: bytes, rho: bytes
+    secrets: Sequence[Secret],
+    carried: bool,
+    bounds: ReadingBounds,
+    message: bytes,
+    rho: bytes,
+    threads: int = 1,
 ) -> ReadingsWitness:
     """The statement that `secrets` make true, with its witness, both including padding.
 
@@ -80,7 +90,7 @@ def readings_witness(
         raise WrongWitness(f"there must be 1 to {MAX_READINGS} openings, not {count}")
     bounds.check(count, carried)
     _check_values(secrets[1:])
-    blocks = window_witness(secrets, message, rho)
+    blocks = window_witness(secrets, message, rho, threads)
     air = ReadingsAir(blocks.air.outputs, count, carried, bounds, message)
     return ReadingsWitness(air, blocks.preimages, rho)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.kernels.readings_composition import CONSTRAINTS
 from dragon.stark.prover.montgomery import geometric, matrices, roots, word, words
+from dragon.stark.prover.preimages import Preimages
 from dragon.stark.prover.readings_tables import multipliers
 from dragon.stark.prover.readings_trace import ReadingCells, check_readings
 from dragon.stark.prover.threads import ThreadTeam
@@ -33,21 +34,20 @@ _MIN_VECTORS_PER_THREAD: Final = 64  # vectors of rows: less work is not split
 
 @dataclass(frozen=True)
 class ReadingsWitness:
-    """A readings statement with its preimages: eight elements per output, including padding.
+    """A readings statement with the preimages of its outputs, including padding.
 
     Raises WrongWitness: a reading, a step or the sum is out of bounds.
     """
 
     air: ReadingsAir
-    preimages: Sequence[Sequence[int]] = field(repr=False)
+    preimages: Preimages = field(repr=False)
     rho: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
         check_readings(self.air.bounds, self._readings(), self.air.carried)
 
-    def zk_seed(self, parameters: Parameters) -> bytes:
-        channel_seed = self.air.channel_seed(parameters)
-        return seeds.readings_zk_seed(channel_seed, self.rho, self.preimages)
+    def zk_seed(self, parameters: Parameters, channel_seed: bytes) -> bytes:
+        return seeds.readings_zk_seed(channel_seed, self.rho, self.preimages.encode())
 
     def rows(self, team: ThreadTeam) -> Words:
         rescue = self._blocks.rows(team)
@@ -80,14 +80,14 @@ class ReadingsWitness:
 
         team.share(work, domain // LANES, _MIN_VECTORS_PER_THREAD)
 
-    @property
+    @cached_property
     def _blocks(self) -> BlocksWitness:
         """The statement without the bounds, which a blocks proof would prove."""
         return BlocksWitness(self.air.blocks, self.preimages)
 
     def _readings(self) -> list[int]:
-        chunks = self.preimages[1 : self.air.n_readings + 1]
-        return [preimage[VALUE_LIMB] - READING_OFFSET for preimage in chunks]
+        stored = self.preimages.elements(VALUE_LIMB, 1, self.air.n_readings + 1)
+        return [value - READING_OFFSET for value in stored]
 
 
 def _by_coordinate(coefficients: Words) -> Words:

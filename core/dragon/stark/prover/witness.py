@@ -20,8 +20,8 @@ class ProverAir(Protocol):
     def air(self) -> Air:
         """The statement, as its verifier knows it."""
 
-    def zk_seed(self, parameters: Parameters) -> bytes:
-        """The seed of all blinding.
+    def zk_seed(self, parameters: Parameters, channel_seed: bytes) -> bytes:
+        """The seed of all blinding. `channel_seed` is that of the statement.
 
         Two different continuations of a trace must not share it (section 14.1).
         """

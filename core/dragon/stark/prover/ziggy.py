@@ -10,8 +10,9 @@ from dragon.errors import UnsafeParameters
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.parameter_sets import CLASSIC
 from dragon.stark.parameters import Parameters
-from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
-from dragon.stark.prover.montgomery import integers, words
+from dragon.stark.prover.blocks_statement import BlocksWitness
+from dragon.stark.prover.montgomery import integers
+from dragon.stark.prover.preimages import Preimages
 from dragon.stark.prover.prover import StageListener, ignore_stages, prove
 from dragon.stark.prover.randomness import check_rho
 from dragon.stark.prover.threads import ThreadTeam
@@ -73,9 +74,9 @@ def _base(parameters: Parameters | None) -> Parameters:
 def _witness(
     private_key: bytes, message: bytes, *, rho: bytes = b"", deterministic: bool = False
 ) -> BlocksWitness:
-    preimage = secret_preimage(private_key)
-    c0, c1, c2, c3 = integers(rescue_hashes(words(preimage), ThreadTeam(1)))
+    preimages = Preimages.of([secret_preimage(private_key)])
+    c0, c1, c2, c3 = integers(preimages.outputs(ThreadTeam(1)))
     air = BlocksAir(((c0, c1, c2, c3),), message)
     return BlocksWitness(
-        air, (preimage,), rho=rho, private_key=private_key, deterministic=deterministic
+        air, preimages, rho=rho, private_key=private_key, deterministic=deterministic
     )

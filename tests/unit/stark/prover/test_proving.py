@@ -24,6 +24,7 @@ from dragon.stark.prover import prover
 from dragon.stark.prover.blocks import hash_many, prove_blocks, window_witness
 from dragon.stark.prover.blocks_statement import BlocksWitness
 from dragon.stark.prover.kernels.jit import Words
+from dragon.stark.prover.preimages import Preimages
 from dragon.stark.prover.rescue_chain import (
     chain_output,
     prove_rescue_chain,
@@ -124,9 +125,13 @@ def test_a_repeated_rho_gives_two_parameter_sets_different_blinding() -> None:
 
     def seeds_of(deterministic: bool) -> set[bytes]:
         witness = BlocksWitness(
-            air, ([1] * 8,), rho=RHO, private_key=KEY, deterministic=deterministic
+            air, Preimages.of([[1] * 8]), rho=RHO, private_key=KEY, deterministic=deterministic
         )
-        return {witness.zk_seed(first), witness.zk_seed(second)}
+
+        def each_seed(parameters: Parameters) -> bytes:
+            return witness.zk_seed(parameters, air.channel_seed(parameters))
+
+        return {each_seed(first), each_seed(second)}
 
     assert len(seeds_of(deterministic=True)) == 1
     assert len(seeds_of(deterministic=False)) == 2
@@ -198,7 +203,7 @@ def test_a_wrong_preimage_is_refused_before_anything_is_committed() -> None:
 
     with pytest.raises(WrongWitness) as refused:
         prover.prove(
-            dataclasses.replace(witness, preimages=preimages),
+            dataclasses.replace(witness, preimages=Preimages.of(preimages)),
             STANDARD.parameters(4),
             on_stage=stages.append,
         )

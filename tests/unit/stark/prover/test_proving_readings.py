@@ -22,6 +22,7 @@ from dragon.stark.commitment import (
 from dragon.stark.parameter_sets import STANDARD
 from dragon.stark.parameters import Parameters, Slack
 from dragon.stark.prover.blocks import hash_many
+from dragon.stark.prover.preimages import Preimages
 from dragon.stark.prover.prover import prove
 from dragon.stark.prover.readings import prove_readings, readings_witness
 from dragon.stark.reading_bounds import ReadingBounds
@@ -155,7 +156,8 @@ def test_random_windows_equal_those_of_the_plain_prover(
 
     proof = prove(witness, parameters, threads=threads)
 
-    assert proof == plainreadings.prove_readings(witness.air, parameters, witness.preimages, RHO)
+    preimages = list(witness.preimages)
+    assert proof == plainreadings.prove_readings(witness.air, parameters, preimages, RHO)
     verify(witness.air, parameters, proof)
 
 
@@ -308,7 +310,7 @@ def test_a_preimage_of_another_output_is_refused_before_anything_is_committed() 
 
     with pytest.raises(WrongWitness):
         prove(
-            dataclasses.replace(witness, preimages=preimages),
+            dataclasses.replace(witness, preimages=Preimages.of(preimages)),
             STANDARD.parameters(4),
             on_stage=stages.append,
         )

@@ -12,9 +12,9 @@ from dragon.errors import WrongWitness
 from dragon.stark.commitment import commit
 from dragon.stark.field import P
 from dragon.stark.prover.blocks import hash_many
-from dragon.stark.prover.blocks_statement import rescue_hashes
 from dragon.stark.prover.kernels import rescue
 from dragon.stark.prover.montgomery import integers, rescue_constants, words
+from dragon.stark.prover.preimages import hashes
 from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import WIDTH, permutation_states, rescue_hash
 
@@ -34,7 +34,7 @@ def test_bulk_hashes_equal_single_hashes(count: int, threads: int) -> None:
     inputs = preimages(count)
 
     with ThreadTeam(threads) as team:
-        found = integers(rescue_hashes(words(x for each in inputs for x in each), team))
+        found = integers(hashes(words(x for each in inputs for x in each), team))
 
     assert found == [x for each in inputs for x in rescue_hash(each)]
 
@@ -43,7 +43,7 @@ def test_hashes_equal_the_published_vectors() -> None:
     cases = vectors.ziggy("rescue_kat.json")["rescue_hash"]
     inputs = [vectors.bases(case["input"]) for case in cases]
 
-    found = integers(rescue_hashes(words(x for each in inputs for x in each), ThreadTeam(1)))
+    found = integers(hashes(words(x for each in inputs for x in each), ThreadTeam(1)))
 
     assert found == [x for case in cases for x in vectors.bases(case["output"])]
 

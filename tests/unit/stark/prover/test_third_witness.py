@@ -71,7 +71,7 @@ class StepsWitness:
     air: StepsAir
     secret: list[list[int]] = field(repr=False)
 
-    def zk_seed(self, parameters: Parameters) -> bytes:
+    def zk_seed(self, parameters: Parameters, channel_seed: bytes) -> bytes:
         return SEED
 
     def rows(self, team: ThreadTeam) -> Words:

@@ -359,8 +359,7 @@ class Attester:
     def _decide_window(self, claim: WindowClaim) -> None:
         windows = self._window_voter.check_claim(claim)
         self._window_voter.check_refutation(claim)
-        self._journal.use_log(self._log.state.size, self._root_at)
-        self._journal.windows.decide(claim, windows)
+        self._journal.decide_window(claim, windows, self._log.state.size, self._root_at)
 
 
 def _wait(seconds: float) -> str:

@@ -203,7 +203,7 @@ def refuse(world: World, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
         case "key":
             monkeypatch.setattr(parts.key_check, "why_wait", lambda: "in use elsewhere")
         case "another log":
-            monkeypatch.setattr(parts.journal, "use_log", _refuse_log)
+            monkeypatch.setattr(parts.journal, "decide_window", _refuse_log)
 
 
 def _refuse_log(*_: object) -> None:

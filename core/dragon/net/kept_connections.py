@@ -143,7 +143,9 @@ class KeptConnections:
         keep = False
         try:
             yield response
-            keep = response.isclosed() and not response.will_close
+            # `read1` leaves a response open of which nothing is left, unlike `read`.
+            whole = response.isclosed() or response.length == 0
+            keep = whole and not response.will_close
         finally:
             response.close()
             if keep:

@@ -104,8 +104,8 @@ class Gateway:
         try:
             adapter = self._session.get_adapter(url)
             if isinstance(adapter, KeepingAdapter) and method == "GET":
-                message = Message.of(method, url, headers=stated)
-                with adapter.kept.exchange(message, seconds) as kept:
+                sent = Message.of(method, url, headers=stated)
+                with adapter.kept.exchange(sent, seconds) as kept:
                     stream = JsonStream(self._pieces(kept.read1, deadline, most).__next__)
                     return _data(kept.status, stream, decode)
             with self._session.request(

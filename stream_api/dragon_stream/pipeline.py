@@ -129,7 +129,7 @@ class Pipeline:
         now_ms = round(1000 * self._runtime.wall())
         for stream in streams.all():
             self._check_age(stream)
-            if due := stream.chunker.due_chunks(now_ms):
+            if due := stream.chunker.is_due(now_ms, self.unfinished(stream.id)):
                 key = (stream.id, "close")
                 self._jobs.start(key, self._closing_pool, partial(self._close, stream))
             if self._unfinished.get(stream.id) and self._is_check_due(stream):
@@ -197,7 +197,7 @@ class Pipeline:
     def _close(self, stream: Stream) -> float:
         for _ in range(MAX_WINDOWS_PER_TURN):
             now_ms = round(1000 * self._runtime.wall())
-            if not (due := stream.chunker.due_chunks(now_ms)):
+            if not (due := stream.chunker.due_chunks(now_ms, self.unfinished(stream.id))):
                 break
             row = stream.sealer.close(self._store, due, now_ms)
             self.counter.labels("close", "done").inc()

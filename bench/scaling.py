@@ -51,6 +51,14 @@ from streams import Owner, Window, make_owner  # isort: skip  # helpers of the t
 COMMITTEES: Final = (4, 7, 16, 31)
 WINDOWS: Final = (63, 255, 1023)
 MESSAGE: Final = b"21.47 degrees at the north gate, all is well, over and out ......"
+WINDOW_COLUMNS: Final = (
+    *("chunks", "close ms", "prove ms", "verify ms", "plain verify ms"),
+    *("proof B", "objects B"),
+)
+COMMITTEE_COLUMNS: Final = (
+    *("operators", "quorum", "make ms", "verify ms", "status B", "checkpoint B"),
+    *("window B", "largest B", "largest, long ids B"),
+)
 EXCHANGES: Final = 400
 EVENTS: Final = 256
 NONCE: Final = bytes(range(32))
@@ -216,21 +224,12 @@ def main(
     use_compiled_verifier()
     owner = make_owner(make_members())
     note = f"Medians of {repetitions} runs, processor time, one thread."
-    columns = (
-        "chunks",
-        "close ms",
-        "prove ms",
-        "verify ms",
-        "plain verify ms",
-        "proof B",
-        "objects B",
-    )
     rows = [window_row(owner, chunks, repetitions) for chunks in windows]
-    show("A window", columns, rows, f"{note} Messages of 65 bytes; plain: without kernels, once.")
-    columns = ("operators", "quorum", "make ms", "verify ms", "status B", "checkpoint B")
-    columns = (*columns, "window B", "largest B", "largest, long ids B")
+    said = f"{note} Messages of 65 bytes; plain: without kernels, once."
+    show("A window", WINDOW_COLUMNS, rows, said)
     rows = [committee_row(size, owner, repetitions) for size in committees]
-    show("A certificate, by committee", columns, rows, f"{note} Bytes of events on the ledger.")
+    said = f"{note} Bytes of events on the ledger."
+    show("A certificate, by committee", COMMITTEE_COLUMNS, rows, said)
     show("One of each", ("what", "ms"), single_rows(repetitions), note)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dragon_cli.completions import complete_services
 from dragon_cli.fleet.layout import STREAMS, Home
 from dragon_cli.options import home_option, json_option
 from dragon_cli.render.output import console, plain
@@ -22,17 +23,24 @@ from dragon_stream.scrub_report import Report, StreamReport
     metavar="[DIR]",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
 )
+@click.option(
+    "--service",
+    shell_complete=complete_services,
+    default=STREAMS,
+    show_default=True,
+    help="Stream service of the fleet whose data folder is checked.",
+)
 @click.option("--running", is_flag=True, help="Check while the service is running.")
 @home_option
 @json_option
-def check(folder: Path | None, running: bool, home: Path, as_json: bool) -> None:
+def check(folder: Path | None, service: str, running: bool, home: Path, as_json: bool) -> None:
     """Read everything in DIR, the data folder of a stream service (default: the fleet's).
 
     Nothing is changed. The exit code is 1 if anything is damaged: each damaged place is a line, and
     the other chunks are whole.
     """
     found = scrub.check_folder(
-        folder or Home(home).database(STREAMS).with_name("streams"), running=running
+        folder or Home(home).database(service).with_name("streams"), running=running
     )
     if as_json:
         print_json(_document(found))

@@ -30,6 +30,7 @@ WORDS: Final = frozenset(
         "busy",
         "clock",
         "committee",
+        "compiling",
         "damaged",
         "disk",
         "journal",

@@ -21,10 +21,11 @@ from dragon import errors
 from dragon.encoding import parse, to_hex
 from dragon.log import committee_table, cursor, entry_table, refused_events
 from dragon.log.cursor import Alarm
+from dragon.log.derived_tables import tables
 from dragon.log.downtime_index import DowntimeIndex, Totals
 from dragon.log.entry_table import StoredEntry
 from dragon.log.evaluation import Evaluator, Outcome
-from dragon.log.index_tables import LogRow, tables
+from dragon.log.index_tables import LogRow
 from dragon.log.ledger import FinalityRule, Position, ProvenBatch
 from dragon.log.listed_nodes import ListedNodes
 from dragon.log.queries import LogQueries

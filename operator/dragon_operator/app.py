@@ -155,6 +155,17 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "streams",
         {"known": verifications.known_seconds, "new": verifications.new_seconds},
     )
+    verifier = components.window_voter.verifier
+    yield metrics.gauge(
+        "verifiers",
+        "Processes that are ready to verify windows; 0 if the operator verifies in its own.",
+        verifier.started_workers,
+    )
+    yield metrics.gauge(
+        "verifiers_replaced",
+        "Processes for windows that were replaced because they ended or did not answer in time.",
+        verifier.replaced_workers,
+    )
     yield metrics.quorum_margin(components.peers.quorum_margin())
     blind = components.peers.is_blind(probe_results)
     yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)

@@ -35,7 +35,7 @@ from dragon.protocol.streams.statements import verify_window_proof
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.stark.refusal import ProofRefused
 from dragon_aggregator import window_certifier
-from dragon_operator import rate_limiter, window_voter
+from dragon_operator import rate_limiter, window_case, window_voter
 from dragon_operator.verification_scheduler import NEW_BUDGET, NEW_CAPACITY
 from reading_rules import free_steps
 from simulation import World
@@ -585,14 +585,14 @@ def test_false_proofs_of_strangers_do_not_delay_a_certified_stream(
 ) -> None:
     """Their verification costs a second of processor time each, and uses up their budget."""
     known, before = certify_first(world, "known-proofs")
-    false, judge = no_proof(known), window_voter.judge
+    false, judge = no_proof(known), window_case.judge
 
     def slow(*arguments: Any, **more: Any) -> Finding:
         if arguments[4] == false:
             world.clock.sleep(1.0)
         return judge(*arguments, **more)
 
-    monkeypatch.setattr(window_voter, "judge", slow)
+    monkeypatch.setattr(window_case, "judge", slow)
     used = world.components("operator_1").window_voter.verifications.new_seconds
     begun = world.clock.now
     for each in strangers(world, 10, "b"):

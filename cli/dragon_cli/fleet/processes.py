@@ -141,7 +141,13 @@ class Fleet:
         return output
 
     def _environ(self) -> dict[str, str]:
-        return {**os.environ, lifeline.VARIABLE: "1", **self._settings}
+        own = {lifeline.VARIABLE: "1", **self._settings}
+        return {**self._shared_cores(), **os.environ, **own}
+
+    def _shared_cores(self) -> dict[str, str]:
+        """Several operators on one machine share its cores: none has processes for windows."""
+        several = len(home_operators.urls(self.home, self.committee)) > 1
+        return {"OPERATOR_VERIFIERS": "1"} if several else {}
 
     def spawn(
         self, arguments: Sequence[str], output: IO[bytes], environ: Mapping[str, str]

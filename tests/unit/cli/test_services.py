@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from dragon.errors import StepFailed
 from dragon_cli.errors import MissingExtra
-from dragon_cli.fleet import processes, queries
+from dragon_cli.fleet import home_operators, processes, queries
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
@@ -152,6 +152,33 @@ def test_a_fleet_waits_for_no_service_that_has_ended(
 
     with pytest.raises(StepFailed, match="operator_2 ended with exit code 3"):
         fleet.wait_ready()
+
+
+@pytest.mark.parametrize(
+    ("operators", "own", "verifiers"),
+    [(4, {}, "1"), (4, {"OPERATOR_VERIFIERS": "3"}, "3"), (1, {}, None)],
+)
+def test_operators_of_one_machine_share_its_cores(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    operators: int,
+    own: dict[str, str],
+    verifiers: str | None,
+) -> None:
+    """A single operator has a process for windows on each core, by its own default."""
+    home = Home(tmp_path / "fleet")
+    make_fleet(home, Plan(ports=Ports(operators=free_block(8))), genesis=1_700_000_000)
+    urls = dict(list(home_operators.urls(home, home.committee()).items())[:operators])
+    monkeypatch.setattr(home_operators, "urls", lambda *_: urls)
+    monkeypatch.delenv("OPERATOR_VERIFIERS", raising=False)
+    given: list[Mapping[str, str]] = []
+    monkeypatch.setattr(Fleet, "spawn", lambda *arguments: given.append(arguments[3]))
+
+    with Fleet(home, own) as fleet:
+        fleet.start("operator_1")
+        fleet.running.clear()
+
+    assert given[0].get("OPERATOR_VERIFIERS") == verifiers
 
 
 def test_a_fleet_knows_the_provers_that_compile(

@@ -39,6 +39,7 @@ def create(
     clients: Clients | None = None,
     exceptions: Exceptions = NO_EXCEPTIONS,
     certification: Certification | None = None,
+    degraded: Reasons = tuple,
 ) -> OpenAPI:
     """Make an app whose errors are problem documents, with the common routes.
 
@@ -53,6 +54,7 @@ def create(
         clients: whose requests share which processor time; None: nothing is limited.
         exceptions: requests that are limited in another way.
         certification: of a service with a log, for `/readyz` and metrics.
+        degraded: returns what does not work, and keeps the service from no work now.
     """
     app = openapi.make_app(name, title=title, tokens=tokens)
     app.config["MAX_CONTENT_LENGTH"] = max_body
@@ -66,6 +68,7 @@ def create(
         refused=openapi.RATE_LIMITED,
         unhealthy=unhealthy,
         certification=certification,
+        degraded=degraded,
     )
     return app
 
@@ -79,6 +82,7 @@ def install_common_routes(
     refused: openapi.Responses | None = None,
     unhealthy: Reasons = tuple,
     certification: Certification | None = None,
+    degraded: Reasons = tuple,
 ) -> None:
     """Add request ids, `/healthz`, `/readyz`, `/metrics`, and `/openapi.json` with its page.
 
@@ -106,6 +110,8 @@ def install_common_routes(
             "status": "not ready" if reasons else "ready",
             "reasons": reasons,
         }
+        if warnings := list(degraded()):
+            answer["degraded"] = warnings
         if certification is not None:
             answer["certification"] = certification.to_json()
         return jsonify(answer), 503 if reasons else 200

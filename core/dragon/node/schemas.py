@@ -101,10 +101,14 @@ class Certification(Schema):
 
 
 class Readiness(Schema):
-    """`certification`: of services with a log."""
+    """`certification`: of services with a log.
+
+    `degraded`: what does not work, and keeps the service from no work now.
+    """
 
     status: Literal["ready", "not ready"]
     reasons: list[str]
+    degraded: list[str] | None = None
     certification: Certification | None = None
 
 

@@ -34,7 +34,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 # A volume takes the owner of the folder that it is first mounted over, so each has to be here:
 # no process in a container is root, and none needs to be.
 RUN groupadd --system --gid 10001 dragon && useradd --system --uid 10001 --gid dragon --no-create-home --home-dir /fleet --shell /usr/sbin/nologin dragon \
-    && for service in ca sequencer aggregator zkp_api stream_api explorer sources $(seq -f operator_%g 64); do \
+    && for service in ca sequencer aggregator zkp_api stream_api explorer sources $(seq -f operator_%g 64) $(seq -f zkp_api_%g 2 16) $(seq -f stream_api_%g 2 16); do \
         install -d -o dragon -g dragon -m 0700 /fleet/keys/$service /fleet/data/$service; \
     done \
     && chown dragon:dragon /fleet /fleet/keys /fleet/data \

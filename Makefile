@@ -52,8 +52,9 @@ screenshots: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
 screenshots: $(VENV)/ready-dev ## Write the pictures of docs/images; needs Chromium
 	@PYTHONPATH=tests $(BIN)/python tests/explorer_screenshots.py
 
-bench: $(VENV)/ready-dev ## Measure, beside what it is measured against (ten minutes)
-	@$(BIN)/python bench/run.py
+bench: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
+bench: $(VENV)/ready-dev ## Measure (ten minutes); BASE=COMMIT compares, ONLY="NAME …" selects, RECORD=1 keeps
+	@$(BIN)/python bench/run.py $(if $(BASE),--base '$(BASE)') $(if $(TURNS),--turns $(TURNS)) $(if $(RECORD),--record) $(ONLY)
 
 lock: $(VENV)/ready-dev ## Pin what pyproject.toml asks for, with hashes
 	@$(BIN)/python -m pip install -q uv

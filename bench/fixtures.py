@@ -28,8 +28,9 @@ from dragon_sequencer.nodes import NodeList
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
 from committees import Members, make_members
+from ports import free_block
 
-__all__ = ["Members", "make_members"]
+__all__ = ["Members", "free_block", "make_members"]
 
 
 def quorum_certificate(members: Members, claim: StatusClaim, signers: Iterable[str]) -> Certificate:

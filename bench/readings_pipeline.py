@@ -7,7 +7,7 @@ proof, which is checked. Certified chunks are counted in the stream service's lo
 steady load. Bytes are those of one full window of each period: its event on the ledger, its proof,
 and all objects that a voter fetches.
 
-    python bench/readings_pipeline.py [SECONDS OF EACH PERIOD]        default: 15
+    python bench/readings_pipeline.py [SECONDS OF EACH PERIOD]        default: 10
 
 The figures are ratios of one run. Goals: at least 0.8 of the chunks per second of the same streams
 without readings, with at most 5 % more bytes.
@@ -28,12 +28,13 @@ from dragon.net.stream_client import StreamClient
 from dragon.protocol.streams.chunks import encode_chunks
 from dragon.protocol.streams.receipt import Receipt
 from dragon_cli.fleet.processes import Fleet, interrupt_on_signals
-from pipeline import SOURCES, WARM_UP_SECONDS, Load, new_fleet, processor_seconds, wait_idle
+from pipeline import AHEAD_WINDOWS, SOURCES, Load, new_fleet, processor_seconds
 from timing import show, verdict
 
 WINDOWS: Final = (62, 254)  # new chunks: with the carried one and the identity a power of two
 ORDER: Final = ("blocks", "readings", "readings", "blocks")
 SIZES: Final = ("event", "proof", "objects")  # of a window, in bytes
+WARM_UP_SECONDS: Final = 4.0  # until the load is steady
 GOAL_RATE: Final = 0.8
 GOAL_BYTES: Final = 1.05
 LOW, HIGH, STEP = 2000, 8000, 50  # thousandths of a degree
@@ -77,17 +78,17 @@ def walk() -> Iterator[bytes]:
 
 def measure(fleet: Fleet, kind: str, chunks: int, turn: int, seconds: float) -> Period:
     """Load the fleet with streams of one kind, and count what is certified."""
-    wanted: dict[str, Json] = {"window_chunks": chunks, "window_ms": 20_000, "mode": "message"}
+    wanted: dict[str, Json] = {"window_chunks": chunks, "mode": "message"}
     if kind == "readings":
         wanted["readings"] = {**READINGS, "most": chunks + 1}
-    load = Load(fleet, f"{kind}-{chunks}-{turn}", None, walk, **wanted)
+    ahead = AHEAD_WINDOWS * chunks
+    load = Load(fleet, f"{kind}-{chunks}-{turn}", None, walk, ahead=ahead, **wanted)
     time.sleep(WARM_UP_SECONDS)
     before, cpu, begun = load.certified(), processor_seconds(fleet), time.monotonic()
     time.sleep(seconds)
-    done, took = load.certified() - before, time.monotonic() - begun
+    done, took = load.certified().chunks - before.chunks, time.monotonic() - begun
     used = sum(s - cpu[n] for n, s in processor_seconds(fleet).items() if n in cpu)
     load.stop()
-    wait_idle(load)
     windows = [check_statements(kind, *opened) for opened in load.opened]
     return Period(kind, done / took, used / took, sum(windows), *full_window(*load.opened[0]))
 
@@ -165,7 +166,7 @@ def loaded(fleet: Fleet, chunks: int, seconds: float) -> list[Period]:
     return [measure(fleet, kind, chunks, turn, seconds) for turn, kind in enumerate(ORDER)]
 
 
-def main(seconds: float = 15.0, windows: Sequence[int] = WINDOWS) -> None:
+def main(seconds: float = 10.0, windows: Sequence[int] = WINDOWS) -> None:
     interrupt_on_signals()
     with new_fleet() as fleet:
         fleet.start_all()
@@ -175,4 +176,4 @@ def main(seconds: float = 15.0, windows: Sequence[int] = WINDOWS) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if sys.argv[1:] else 15.0)
+    main(float(sys.argv[1]) if sys.argv[1:] else 10.0)

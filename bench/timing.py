@@ -2,18 +2,26 @@
 
 Computations are measured in processor time, so that other programs on the machine do not count.
 They alternate with their reference, so that a slow second is slow for both.
+
+If the environment variable DRAGON_BENCH_TABLES names a file, every table is also appended to it:
+one line of JSON with title, columns, rows and note. `run.py` reads it.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-WIDTH = 100
+WIDTH: Final = 100
+TABLES_VARIABLE: Final = "DRAGON_BENCH_TABLES"
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -46,10 +54,15 @@ def verdict(reached: bool) -> str:
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str) -> None:
-    """Print a table. The first column is text, the others are figures."""
+    """Print a table, and note it for `run.py`. The first column is text, the others are figures."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    if path := os.environ.get(TABLES_VARIABLE):
+        with Path(path).open("a", encoding="utf-8") as file:
+            shown = {"title": title, "columns": list(columns), "rows": texts, "note": note}
+            file.write(json.dumps(shown, ensure_ascii=False) + "\n")
     table = Table(title=title, title_justify="left", caption=note, caption_justify="left")
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*map(str, row))
+    for row in texts:
+        table.add_row(*row)
     Console(width=WIDTH).print(table)

@@ -44,6 +44,8 @@ HOSTS: Final = {"streams:5300": STREAMS, "prover:5200": PROVER}
 class StreamWorld(World):
     """A world with `stream_api` and `zkp_api`, which can stop, crash and restart."""
 
+    prover_urls: tuple[str, ...] = ("http://prover:5200",)
+
     def __post_init__(self) -> None:
         self._ends: dict[str, ExitStack] = {}
         self.max_pending_windows = 256
@@ -59,19 +61,23 @@ class StreamWorld(World):
         self._ends[name] = ends = ExitStack()
         match name:
             case "zkp_api":
-                made = ends.enter_context(prover(self._random.randbytes))
-                return [], made.components, made.client.application
+                return self._make_prover(name)
             case "stream_api":
                 return self._make_stream_service(client, ends)
         return super()._make(name, client)
+
+    def _make_prover(self, name: str) -> Made:
+        ends = self._ends.setdefault(name, ExitStack())
+        made = ends.enter_context(prover(self._random.randbytes))
+        return [], made.components, made.client.application
 
     def _make_stream_service(self, client: SequencerClient, ends: ExitStack) -> Made:
         settings = dragon_stream.settings.Settings(
             committee=self.committee,
             secret=SERVICE_KEY,
             token=TOKEN,
-            prover_url="http://prover:5200",
-            prover_token=PROVER_TOKEN,
+            prover_urls=self.prover_urls,
+            prover_tokens=(PROVER_TOKEN,) * len(self.prover_urls),
             database=self.database_file(STREAMS),
             data=self.data,
             nodes_files=(),

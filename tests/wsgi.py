@@ -127,5 +127,5 @@ def _response(
         io.BytesIO(body), HTTPHeaderDict(headers), int(code), preload_content=False
     )
     response.url, response.request = request.url or "", request
-    response.connection = adapter  # type: ignore[attr-defined]
+    response.connection = adapter  # type: ignore[assignment]
     return response

@@ -17,7 +17,6 @@ from dragon_cli.errors import WrongReadings
 from dragon_cli.fleet.streams import listed, readings_in
 from dragon_cli.hints import with_hint
 
-DEFAULT_WINDOW_CHUNKS: Final = 63
 _CONTINUED: Final = ("window_chunks", "window_ms", "mode", "retention_seconds")
 
 _OPTIONS: Final = (
@@ -25,8 +24,9 @@ _OPTIONS: Final = (
         "--window-chunks",
         type=click.IntRange(1, 4095),
         help=(
-            "Maximum number of messages in a window of a new stream (default: 63; with readings "
-            "`--most`, less one if a reading is carried)."
+            "Maximum number of messages in every window of a new stream (default: 63 to 1023, the "
+            "more the faster they arrive; with readings at most `--most`, less one if a reading is "
+            "carried)."
         ),
     ),
     click.option(
@@ -59,7 +59,7 @@ def wanted_settings(readings: Readings | None, window_chunks: int | None) -> dic
     Raises WrongReadings: a window of that many messages exceeds `most`.
     """
     if readings is None:
-        return {"window_chunks": window_chunks or DEFAULT_WINDOW_CHUNKS}
+        return _size(window_chunks)
     most = readings.most_chunks(readings.carry)
     if window_chunks is not None and window_chunks > most:
         carried = " with the carried one" if readings.carry else ""
@@ -70,11 +70,14 @@ def wanted_settings(readings: Readings | None, window_chunks: int | None) -> dic
         raise with_hint(
             WrongReadings(message), f"Use `--window-chunks {most}`, or a larger `--most`."
         )
-    return {
-        "mode": "message",
-        "window_chunks": window_chunks or most,
-        "readings": readings.to_json(),
-    }
+    if readings.bounds_total:  # such windows never adapt: their size is a part of what is claimed
+        window_chunks = window_chunks or most
+    return {"mode": "message", **_size(window_chunks), "readings": readings.to_json()}
+
+
+def _size(window_chunks: int | None) -> dict[str, Json]:
+    """Return the setting for the size of the windows; without one they grow with the rate."""
+    return {} if window_chunks is None else {"window_chunks": window_chunks}
 
 
 def settings_of(found: Mapping[str, Json]) -> dict[str, Json]:

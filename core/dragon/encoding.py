@@ -248,6 +248,13 @@ class Members:
             raise errors.MissingMember(f"{self._what} lacks the member {name}", member=name)
         return self._left.pop(name)
 
+    def take_null(self, name: str) -> bool:
+        """Take a value if it is null. Return whether the member was null."""
+        is_null = name in self._left and self._left[name] is None
+        if is_null:
+            del self._left[name]
+        return is_null
+
     def text(self, name: str, *, shortest: int = 1, longest: int = 256) -> str:
         """Take a string of `shortest` to `longest` characters."""
         value = self._string(name)

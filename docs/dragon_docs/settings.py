@@ -74,11 +74,11 @@ def _setting(call: ast.Call) -> str | None:
 
 
 def _default(call: ast.Call, method: str, module: ModuleType) -> str:
-    given = call.args[1:] if method in {"text", "path", "integer"} else []
+    given = call.args[1:] if method in {"text", "path", "integer", "urls"} else []
     if given:
         value = _value(given[0], module)
         return COMPUTED if value is None else code(value)
-    return REQUIRED if method in {"text", "path", "paths", "integer", "token"} else NONE
+    return REQUIRED if method in {"text", "path", "paths", "integer", "token", "tokens"} else NONE
 
 
 def _limits(call: ast.Call, module: ModuleType) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from dragon.errors import SettingsError
 from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
 from dragon.node.settings import Environment
@@ -18,7 +16,6 @@ from dragon_explorer.alerts.config import AlertsConfig
 from dragon_explorer.public_page import SETTING, PublicPage
 
 MAX_STREAM_SERVICES: Final = 16
-_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+")
 
 # By setting: what it means, for the tables of `docs/reference.md`.
 MEANINGS: Final[Mapping[str, str]] = {
@@ -82,7 +79,11 @@ class Settings:
             threads=values.integer("DRAGON_THREADS", 16, least=2, most=256),
             public=(PublicPage.load(public_file, committee, AnyNode()) if public_file else None),
             public_file=public_file,
-            stream_urls=_urls(values.values.get("EXPLORER_STREAM_URLS", "")),
+            stream_urls=values.urls(
+                "EXPLORER_STREAM_URLS",
+                example="http://127.0.0.1:5300",
+                most=MAX_STREAM_SERVICES,
+            ),
             tls=values.tls(),
             proxies=values.networks("DRAGON_PROXIES"),
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
@@ -108,22 +109,3 @@ class AnyNode:
 
     def __contains__(self, node_id: object) -> bool:
         return True
-
-
-def _urls(text: str) -> tuple[str, ...]:
-    """Return the URLs in a list with commas. Raises SettingsError."""
-    name = "EXPLORER_STREAM_URLS"
-    urls = tuple(filter(None, (part.strip().rstrip("/") for part in text.split(","))))
-    for url in urls:
-        if not _URL.fullmatch(url):
-            message = (
-                f"the setting {name} contains {url!a}; expected scheme, host and port without a "
-                "path, for example http://127.0.0.1:5300"
-            )
-            raise SettingsError(message, setting=name)
-    if len(urls) > MAX_STREAM_SERVICES:
-        message = (
-            f"the setting {name} has {len(urls)} URLs; at most {MAX_STREAM_SERVICES} are allowed"
-        )
-        raise SettingsError(message, setting=name)
-    return urls

@@ -7,6 +7,7 @@ not constant-time: only a development sequencer has secrets here.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final, TypeAlias
 
@@ -29,11 +30,16 @@ G2_GENERATOR: Final[G2] = (
     ),
 )
 _TWIST_B: Final[F2] = tower.scale_2(tower.invert_2(tower.XI), 3)
+_MAX_POINTS: Final = 256  # of messages that are kept
 _SIGNATURE: Final = re.compile(r"1 (0|[1-9][0-9]{0,77}) (0|[1-9][0-9]{0,77})", re.ASCII)
 
 
+@functools.lru_cache(_MAX_POINTS)
 def hash_to_curve(message: bytes) -> G1:
     """Zellular's mapping: the first point with x from the message's integer upwards.
+
+    Points are remembered: a message is often verified again, under another node list or alone
+    after a batch.
 
     Of the two values of y, the result is the square root x^((p+1)/4). There is no domain
     separation, and neighbouring messages may map to one point, so a signature may be valid for

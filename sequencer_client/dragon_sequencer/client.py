@@ -12,6 +12,7 @@ by the next. Only another history that a quorum of nodes has signed counts as a 
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from dragon_sequencer.gateway_pool import GatewayPool, Timeouts
 from dragon_sequencer.ledger_reader import LedgerReader
 from dragon_sequencer.nodes import NodeList, NodeLists
 from dragon_sequencer.packing import MAX_BATCH_BYTES, encode, pack
+from dragon_sequencer.signatures import Entropy
 from dragon_sequencer.submission import Sender
 
 __all__ = ["SequencerClient", "Timeouts"]
@@ -44,6 +46,9 @@ class SequencerClient:
 
     One thread may read and one may send. The client keeps no position: the reader must store it
     durably, together with what it did with the batches.
+
+    `rng` only chooses gateways and pauses. `entropy` returns this number of random bytes that no
+    gateway can predict, for the verification of several proofs together.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class SequencerClient:
         monotonic: Callable[[], float],
         sleep: Callable[[float], None],
         rng: random.Random,
+        entropy: Entropy = secrets.token_bytes,
         gateways: Sequence[str] | None = None,
         timeouts: Timeouts = _TIMEOUTS,
         max_batch_bytes: int = MAX_BATCH_BYTES,
@@ -68,7 +74,9 @@ class SequencerClient:
         posting = gateways or nodes.sockets("posting") or readers
         self._gateways = GatewayPool.of_urls(readers, session, monotonic, rng, max_answer_bytes)
         lists = NodeLists(nodes.alternatives)
-        self._reader = LedgerReader(app, lists, self._gateways, timeouts, monotonic=monotonic)
+        self._reader = LedgerReader(
+            *(app, lists, self._gateways, timeouts), monotonic=monotonic, entropy=entropy
+        )
         senders = GatewayPool.of_urls(posting, session, monotonic, rng, max_answer_bytes)
         self._sender = Sender(app, senders, timeouts, monotonic=monotonic, sleep=sleep)
 

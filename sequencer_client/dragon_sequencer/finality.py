@@ -15,9 +15,7 @@ from typing import Final
 import xxhash
 
 from dragon.encoding import MAX_INTEGER, canonical
-from dragon_sequencer import bn254, pairing
 from dragon_sequencer.errors import (
-    BadFinalitySignature,
     FinalityError,
     MalformedProof,
     NodeListMissing,
@@ -25,6 +23,7 @@ from dragon_sequencer.errors import (
     WrongState,
 )
 from dragon_sequencer.nodes import STATIC_TAG, NodeList, NodeLists
+from dragon_sequencer.signatures import Signed
 
 FINAL_STATE: Final = "locked"  # the state that is signed
 GENESIS: Final = ""  # the chaining hash before the first batch
@@ -75,9 +74,7 @@ class Proof:
             MalformedSignature, SignatureOffCurve, BadFinalitySignature: the reason.
             NodeListMissing: no list is given.
         """
-        failure: FinalityError = NodeListMissing(
-            "none of the node lists that the committee names is at hand"
-        )
+        failure: FinalityError = no_list()
         for listed in nodes.alternatives:
             try:
                 self._verify(app, chaining_hash, listed)
@@ -88,6 +85,15 @@ class Proof:
         raise failure
 
     def _verify(self, app: str, chaining_hash: str, nodes: NodeList) -> None:
+        # The signature comes last, because pairings are slow.
+        nodes.signatures.check(self.stated(app=app, chaining_hash=chaining_hash, nodes=nodes))
+
+    def stated(self, *, app: str, chaining_hash: str, nodes: NodeList) -> Signed:
+        """Check everything but the signature, and return what must have been signed.
+
+        Raises:
+            UnknownTag, WrongState, RepeatedNonsigner, UnknownNonsigner, StakeMissing: the reason.
+        """
         # (1) The node list is known, and this is a finality proof.
         if self.tag != STATIC_TAG:
             raise UnknownTag(f"no node list is known for tag {self.tag}", tag=self.tag)
@@ -97,11 +103,9 @@ class Proof:
         # (2) The signers have enough stake. The signature alone does not show that.
         nodes.check_quorum(self.nonsigners)
 
-        # (3) They signed this. Last, because pairings are slow.
-        signature = bn254.decode_signature(self.signature)
-        point = bn254.hash_to_curve(self._message(app, chaining_hash))
-        if not pairing.is_signed(point, signature, nodes.key_lines(self.tag, self.nonsigners)):
-            raise BadFinalitySignature("the nodes did not sign this proof", index=self.index)
+        # (3) They must have signed this.
+        signed = self._message(app, chaining_hash)
+        return Signed(signed, self.signature, frozenset(self.nonsigners), self.tag, self.index)
 
     def _message(self, app: str, chaining_hash: str) -> bytes:
         return message(
@@ -112,6 +116,11 @@ class Proof:
             state=FINAL_STATE,
             timestamp=self.timestamp,
         )
+
+
+def no_list() -> NodeListMissing:
+    """The error of a proof of which no node list counts."""
+    return NodeListMissing("none of the node lists that the committee names is at hand")
 
 
 def signed_text(

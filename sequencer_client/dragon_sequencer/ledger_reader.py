@@ -29,6 +29,8 @@ from dragon_sequencer.gateway import Gateway
 from dragon_sequencer.gateway_pool import GatewayPool, Timeouts
 from dragon_sequencer.nodes import NodeLists
 from dragon_sequencer.page import MAX_KEPT_BYTES, Page, held_bytes
+from dragon_sequencer.proof_batch import verify_each
+from dragon_sequencer.signatures import Entropy
 
 MAX_PENDING_PAGES: Final = 1000  # pages that are read one after the other, in search of a proof
 MAX_PENDING_REQUEST_TIMES: Final = (
@@ -55,8 +57,9 @@ class LedgerReader:
         timeouts: Timeouts,
         *,
         monotonic: Callable[[], float],
+        entropy: Entropy,
     ) -> None:
-        self._app, self._lists = app, nodes
+        self._app, self._lists, self._entropy = app, nodes, entropy
         self.nodes = nodes  # those that count at the position that is read
         self._newest_proof: Proof | None = None  # that was read and verified
         # The last question to `holds_under`, and its answer.
@@ -226,7 +229,7 @@ class LedgerReader:
         self, gateway: Gateway, cursor: Cursor, kept: KeptPositions | None, now: float
     ) -> None:
         """Leave a gateway that is behind others, and detect a ledger that was set back."""
-        newest = {other: self._newest(other, cursor) for other in self._gateways.circle()}
+        newest = self._newest(cursor)
         for other, proof in newest.items():
             if proof is not None:
                 self._check_newest(other, proof, cursor, kept)
@@ -252,22 +255,39 @@ class LedgerReader:
             _log.warning("gateway_left", gateway=gateway.url, reason="stands_still")
             self._gateways.use(ahead[0])
 
-    def _newest(self, gateway: Gateway, cursor: Cursor) -> Proof | None:
-        """The gateway's newest proof; None if it is not available.
+    def _newest(self, cursor: Cursor) -> dict[Gateway, Proof | None]:
+        """The newest proof of each gateway; None if it is not available.
 
-        It is verified if it is ahead of the cursor: a gateway that only claims more must not
-        attract the reader. A gateway without batches has the index 0.
+        Those ahead of the cursor are verified: a gateway that only claims more must not attract the
+        reader. A gateway without batches has the index 0.
         """
+        found = {gateway: self._shown(gateway) for gateway in self._gateways.circle()}
+        ahead = {
+            other: proof for other, proof in found.items() if proof and _is_after(proof, cursor)
+        }
+        failures = verify_each(
+            tuple(ahead.values()), app=self._app, nodes=self.nodes, entropy=self._entropy
+        )
+        for gateway, failure in zip(ahead, failures, strict=True):
+            found[gateway] = None if failure else ahead[gateway]
+        for gateway, proof in found.items():
+            if proof and self._newest_proof is None and _is_at(proof, cursor):
+                found[gateway] = self._newest_proof = self._valid(proof)  # read before the start
+        return found
+
+    def _shown(self, gateway: Gateway) -> Proof | None:
+        """What a gateway shows as its newest proof, not verified; None if it does not answer."""
         try:
             proof = gateway.newest(self._app, seconds=self._timeouts.state_request_seconds)
-            if proof and proof.index > cursor.index:
-                self._verify(proof, self.nodes)
-            elif proof and self._newest_proof is None and _is_at(proof, cursor):
-                self._verify(proof, self.nodes)
-                self._newest_proof = proof  # what was read before the start
         except (GatewayError, FinalityError):
             return None
         return proof or NO_PROOF
+
+    def _valid(self, proof: Proof) -> Proof | None:
+        with suppress(FinalityError):
+            self._verify(proof, self.nodes)
+            return proof
+        return None
 
     def _verify(self, proof: Proof, nodes: NodeLists) -> None:
         proof.verify(app=self._app, chaining_hash=proof.chaining_hash, nodes=nodes)
@@ -290,9 +310,16 @@ class LedgerReader:
             raise _contradiction(known)
 
 
+def _is_after(proof: Proof, cursor: Cursor) -> bool:
+    return proof.index > cursor.index
+
+
 def _is_at(proof: Proof, cursor: Cursor) -> bool:
     """Whether a proof is for the last batch that was read."""
-    return (proof.index, proof.chaining_hash) == (cursor.index, cursor.chaining_hash)
+    return cursor.index > 0 and (proof.index, proof.chaining_hash) == (
+        cursor.index,
+        cursor.chaining_hash,
+    )
 
 
 def _known_at(index: int, cursor: Cursor, kept: KeptPositions | None) -> Position | None:

@@ -21,10 +21,9 @@ import rfc8785
 
 from dragon.encoding import Json, canonical
 from dragon.log.ledger import FinalityRule
-from dragon_sequencer import bn254, pairing
+from dragon_sequencer import bn254
 from dragon_sequencer.bn254 import G2
 from dragon_sequencer.errors import (
-    BadFinalitySignature,
     InvalidNodeList,
     MalformedNode,
     NodeKeyInvalid,
@@ -35,12 +34,12 @@ from dragon_sequencer.errors import (
     StakeMissing,
     UnknownNonsigner,
 )
+from dragon_sequencer.signatures import Signatures
 from dragon_sequencer.tower import F2, P
 
 STATIC_TAG: Final = 0  # a static list has one version
 ROLES: Final = ("posting", "sequencing")
 MAX_NODES: Final = 512  # nodes of a network
-_MAX_CACHED_SIGNER_SETS: Final = 64  # about 30 KB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class NodeList:
         if not 0 < self._stake < math.inf:
             raise NoStake("no node has a positive finite stake", nodes=len(nodes))
         self._whole = _sum(node.public_key for node in nodes if node.stake)
-        self._lines = functools.lru_cache(_MAX_CACHED_SIGNER_SETS)(self._prepare)
+        self.signatures = Signatures(self.aggregate_key)
 
     @classmethod
     def load(cls, path: Path | str, *, threshold_percent: float = 67) -> Self:
@@ -119,7 +118,7 @@ class NodeList:
         """Return this list with another percentage of stake that must sign."""
         if percent == self.threshold_percent:
             return self
-        changed = copy.copy(self)  # keys and their sums are shared
+        changed = copy.copy(self)  # keys, their sums and valid signatures are shared
         changed.threshold_percent = percent
         return changed
 
@@ -164,20 +163,10 @@ class NodeList:
         if missing > allowed:
             raise StakeMissing(missing_percent=missing, allowed_percent=allowed)
 
-    def key_lines(self, tag: int, nonsigners: Iterable[str]) -> pairing.Lines:
-        """The signers' aggregate key, prepared for the pairing and cached for later proofs."""
-        return self._lines(tag, tuple(sorted(nonsigners)))
-
     def aggregate_key(self, nonsigners: Iterable[str]) -> G2 | None:
         """The sum of the keys of all nodes with stake except these. None means infinity."""
         absent = (bn254.negate_g2(self.nodes[name].public_key) for name in nonsigners)
         return _sum(itertools.chain([self._whole] if self._whole else [], absent))
-
-    def _prepare(self, tag: int, nonsigners: tuple[str, ...]) -> pairing.Lines:
-        key = self.aggregate_key(nonsigners)
-        if key is None:
-            raise BadFinalitySignature("the signers' keys add up to the point at infinity", tag=tag)
-        return pairing.prepare(key)
 
 
 class NodeLists:

@@ -18,6 +18,7 @@ from dragon_stream.archive.objects import State
 from dragon_stream.archive.room import FULL
 from dragon_stream.components import Components
 from dragon_stream.damage import NO_STREAM
+from dragon_stream.provers import Provers
 from dragon_stream.routes import archive, chunks, paths, sockets, streams, windows
 from dragon_stream.submission import UNREADY_AFTER_SECONDS
 
@@ -31,6 +32,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         collectors=[
             components.pipeline.counter,
             components.pipeline.prove_seconds,
+            components.pipeline.provers.counter,
             metrics.count_applied(components.follower),
             *([components.archive.failures] if components.archive else []),
             StateCollector(lambda: _metrics(components)),
@@ -55,6 +57,20 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     return app
 
 
+def _degraded(components: Components) -> Iterator[str]:
+    """The provers that fail while others work, and the archive, while data waits on the disk."""
+    provers = components.pipeline.provers
+    if provers.has_working:
+        yield from _prover_faults(provers)
+    if components.archive is not None and components.archive.last_error:
+        yield f"archive: {components.archive.last_error}"
+
+
+def _prover_faults(provers: Provers) -> Iterator[str]:
+    for name, fault in provers.faults.items():
+        yield f"prover: {name}: {fault}"
+
+
 def _not_ready(components: Components) -> Iterator[str]:
     pipeline = components.pipeline
     yield from disk_reasons(components.disks)
@@ -66,8 +82,8 @@ def _not_ready(components: Components) -> Iterator[str]:
     if not components.room.is_free():
         why = f": {said}" if components.archive and (said := components.archive.last_error) else ""
         yield f"archive: {FULL}; sources wait{why}"
-    if pipeline.prover_error:
-        yield f"prover: {pipeline.prover_error}"
+    if not pipeline.provers.has_working:
+        yield from _prover_faults(pipeline.provers)
     if pipeline.submitter.last_error:
         yield f"aggregator: {pipeline.submitter.last_error}"
     for stream in components.streams.all():
@@ -84,18 +100,13 @@ def _not_ready(components: Components) -> Iterator[str]:
         yield f"damaged: {damage}"
 
 
-def _degraded(components: Components) -> Iterator[str]:
-    """What keeps the service from no work now: its data waits on the disk."""
-    if components.archive is not None and components.archive.last_error:
-        yield f"archive: {components.archive.last_error}"
-
-
 def _metrics(components: Components) -> Iterator[Metric]:
     yield from metrics.log_metrics(
         components.log, components.follower, components.committee, components.wall()
     )
     yield metrics.unfinalized(components.pipeline.submitter.awaited.seconds)
     yield metrics.disk_fault(components.disks)
+    yield from components.pipeline.provers.metrics()
     streams = components.streams.all()
     unfinished = sum(components.pipeline.unfinished(stream.id) for stream in streams)
     yield metrics.gauge(

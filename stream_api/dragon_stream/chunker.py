@@ -20,10 +20,13 @@ from dragon_stream.damage import Damage
 from dragon_stream.records import Chunk, StoredChunk
 from dragon_stream.segments import Segments
 from dragon_stream.store import StreamRow
+from dragon_stream.window_sizes import WindowSizes
 from dragon_stream.writer import DISK_TIMEOUT_SECONDS, Writer
 
 BYTES_MODE: Final = "bytes"  # chunks are cut at `chunk_bytes`
 MESSAGE_MODE: Final = "message"  # every message is one chunk
+# Before a window that a source ends: the shortest time after which any stream closes windows.
+MIN_PAUSE_MS: Final = 100
 
 
 class Source(Protocol):
@@ -62,6 +65,7 @@ class Chunker:
         *,
         on_damage: Callable[[bytes, Damage], None] = lambda _stream, _damage: None,
         value_of: CommittedValue | None = None,
+        sizes: WindowSizes | None = None,
     ) -> None:
         """
         Args:
@@ -69,11 +73,13 @@ class Chunker:
             segments: the stream's files.
             writer: writes the chunks.
             now_ms: the clock, in Unix milliseconds.
-            on_full_window: called when all chunks of a whole window are on disk.
+            on_full_window: called when so many chunks are on disk that a window may be full.
             on_damage: called when the files are found damaged; see `DamageReports.report`.
             value_of: in a stream with readings, the number to commit to for a message.
+            sizes: how many chunks a window gets; None for always `window_chunks` of the row.
         """
         self.row = row
+        self.sizes = sizes or WindowSizes.fixed(row.window_chunks)
         self.segments = segments
         self._writer = writer
         self._now_ms = now_ms
@@ -90,6 +96,8 @@ class Chunker:
         self.total = 0  # bytes on disk
         self._unclosed: deque[StoredChunk] = deque()  # on disk, but not in a closed window
         self._window_began_ms: int | None = None  # arrival of the open window's first byte
+        self._ended_before = 0  # chunks before this one need not wait for others in their window
+        self._last_closed_ms: int | None = None  # when the last window was closed, since the start
         self.last_error = ""  # why the stream accepts nothing more; empty while it does
         self.is_damaged = False  # whether the reason is damage on the disk
 
@@ -177,6 +185,14 @@ class Chunker:
             self._flush()
             return self._next_sequence
 
+    def end_window(self, source: Source) -> None:
+        """Flush, and close the window without waiting for its size or its time.
+
+        Raises StreamStopped, as `feed` does.
+        """
+        with self._lock:
+            self._ended_before = self.flush(source)
+
     def wait_for(self, sequence: int, is_lost: Callable[[], bool] = lambda: False) -> None:
         """Wait until all chunks before `sequence` are on disk, or `is_lost` is true.
 
@@ -203,28 +219,56 @@ class Chunker:
     def pending_windows(self) -> int:
         """Full windows that are not closed yet, whether or not their chunks are on disk."""
         chunks = len(self._unclosed) + self._next_sequence - self.sequence
-        return chunks // self.row.window_chunks
+        return chunks // self.sizes.largest
 
-    def due_chunks(self, now_ms: int) -> list[StoredChunk]:
-        """The chunks of the window to close now, because it is full or its time has passed."""
-        if self.is_damaged:
-            return []
+    def due_chunks(self, now_ms: int, uncertified: int = 0) -> list[StoredChunk]:
+        """The chunks of the window to close now, because it is full or its time has passed.
+
+        Args:
+            now_ms: the time in Unix milliseconds.
+            uncertified: closed windows of the stream that are not certified; see `WindowSizes`.
+        """
         with self._lock:
-            size = self.row.window_chunks
-            if len(self._unclosed) < size:
-                began_ms = self._window_began_ms
-                if began_ms is None or now_ms < began_ms + self.row.window_ms:
-                    return []
-                self._flush()
-                if self._next_sequence != self.sequence:
-                    return []  # the window's last chunks are not on disk yet
-            return list(islice(self._unclosed, size))
+            return list(islice(self._unclosed, self._due(now_ms, uncertified)))
+
+    def is_due(self, now_ms: int, uncertified: int = 0) -> bool:
+        """Whether `due_chunks` returns any."""
+        with self._lock:
+            return bool(self._due(now_ms, uncertified))
+
+    def _due(self, now_ms: int, uncertified: int) -> int:
+        """The number of chunks of the window to close now; 0 if there is none."""
+        if self.is_damaged:
+            return 0
+        waiting, last_ms = len(self._unclosed), self._last_closed_ms
+        elapsed_ms = None if last_ms is None else now_ms - last_ms
+        if size := self.sizes.full(waiting, elapsed_ms, uncertified):
+            return size
+        if size := self._ended(elapsed_ms):
+            return size
+        began_ms = self._window_began_ms
+        if began_ms is None or now_ms < began_ms + self.row.window_ms:
+            return 0
+        if size := self.sizes.full(waiting, None):
+            return size  # its time has passed before the pace allowed it
+        self._flush()
+        # Otherwise the window's last chunks are not on disk yet.
+        return waiting if self._next_sequence == self.sequence else 0
+
+    def _ended(self, elapsed_ms: int | None) -> int:
+        """The number of chunks of the window that a source has ended; 0 if there is none."""
+        if self.sequence < self._ended_before:
+            return 0  # they are not on disk yet
+        if elapsed_ms is not None and 0 <= elapsed_ms < MIN_PAUSE_MS:
+            return 0
+        return max(0, self._ended_before - (self.sequence - len(self._unclosed)))
 
     def window_closed(self, count: int) -> None:
         """Remove the first `count` chunks of the open window: they are in a closed one."""
         with self._lock:
             for _ in range(count):
                 self._unclosed.popleft()
+            self._last_closed_ms = self._now_ms()
             if self._unclosed:
                 self._window_began_ms = self._unclosed[0].received_ms
             else:
@@ -252,16 +296,19 @@ class Chunker:
     def on_written(self, stored: Sequence[StoredChunk]) -> None:
         """Acknowledge chunks that are on disk."""
         with self._lock:
+            before = len(self._unclosed)
             self._unclosed.extend(stored)
             if self._window_began_ms is None:
                 self._window_began_ms = stored[0].received_ms
             self.sequence = stored[-1].sequence + 1
             self.total += sum(chunk.length for chunk in stored)
             source, sequence, total = self._source, self.sequence, self.total
-            full = len(self._unclosed) >= self.row.window_chunks
+            may_be_full = self.sizes.is_reached(before, len(self._unclosed)) or (
+                self.sequence >= self._ended_before > stored[0].sequence
+            )
         if source is not None:
             source.on_accepted(sequence, total)
-        if full:
+        if may_be_full:
             self._on_full_window(self)
 
     def on_write_failed(self, error: errors.DiskError) -> None:
@@ -270,7 +317,7 @@ class Chunker:
         `Disk` logs the error and says in `/readyz` that it lasts.
         """
         with self._lock:
-            self._next_sequence = self.sequence
+            self._next_sequence, self._ended_before = self.sequence, 0
             source, self._source = self._source, None
             self._drop_pieces()
             if source is not None:

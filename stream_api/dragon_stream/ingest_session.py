@@ -87,7 +87,8 @@ class IngestSession:
         with self._lock:
             self._first_byte, self._sequence, self._begun = total, sequence, True
         hello = {"stream": f"0x{row.stream.hex()}", "sequence": sequence, "bytes": total}
-        self._send("hello", **hello, chunk_bytes=row.chunk_bytes, mode=row.mode)
+        facts = {"chunk_bytes": row.chunk_bytes, "mode": row.mode, "end_window": True}
+        self._send("hello", **hello, **facts)
         self.on_capacity()
 
     def end(self, cleanly: bool) -> None:
@@ -129,18 +130,22 @@ class IngestSession:
                 raise Closed(TOO_BIG, message)
 
     def on_text(self, text: str) -> None:
-        """Handle `{"type":"flush"}`, the only message a client may send. Raises Closed."""
+        """Handle `{"type":"flush"}` or `{"type":"end_window"}`. Raises Closed."""
         try:
             members = Members(parse(text), "the message")
-            members.word("type", ["flush"])
+            wanted = members.word("type", ["flush", "end_window"])
             members.end()
         except errors.NotJson:
             message = "a text message must be JSON; send data in binary messages"
             raise Closed(NOT_TEXT, message) from None
         except errors.InvalidEncoding as error:
             raise Closed(POLICY, str(error)) from None
+        chunker = self._stream.chunker
         try:
-            self._stream.chunker.flush(self)
+            if wanted == "flush":
+                chunker.flush(self)
+            else:
+                chunker.end_window(self)
         except errors.StreamStopped as error:
             raise self._closed(error) from None
 

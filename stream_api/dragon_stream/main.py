@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -45,6 +46,7 @@ from dragon_stream.confirmation import Confirmation
 from dragon_stream.damage import DamageReports
 from dragon_stream.events import Events
 from dragon_stream.pipeline import Pipeline
+from dragon_stream.provers import Provers
 from dragon_stream.receipts import Receipts
 from dragon_stream.settings import Settings
 from dragon_stream.store import SCHEMA, Store
@@ -52,6 +54,10 @@ from dragon_stream.streams import Streams
 from dragon_stream.submission import Aggregators
 from dragon_stream.window_sealer import warm_up
 from dragon_stream.writer import Writer
+
+# For which new entries of the log are gathered. Shorter than in other services, because a stream's
+# users wait until its windows are certified.
+GATHER_PAUSE_SECONDS: Final = 0.25
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -126,6 +132,7 @@ def assemble(
         ledger,
         monotonic=runtime.monotonic,
         files=CommitteeFiles(log, runtime).fetch,
+        gather_seconds=GATHER_PAUSE_SECONDS,
     )
     writer, events = Writer(), Events()
     damages = DamageReports(events)
@@ -137,7 +144,7 @@ def assemble(
     pipeline = Pipeline(
         store,
         Confirmation(store, log, follower, records, events),
-        prover=ProverClient(settings.prover_url, settings.prover_token, runtime.http),
+        provers=provers(settings, runtime),
         aggregators=aggregators(log, runtime),
         events=events,
         runtime=runtime,
@@ -197,6 +204,13 @@ def assemble(
 def max_sockets(threads: int) -> int:
     """How many sockets may be open with that many threads, and with the limit of open files."""
     return min(max(2, threads - RESERVED_THREADS), open_files.websockets_within(open_files.limit()))
+
+
+def provers(settings: Settings, runtime: Runtime) -> Provers:
+    """Clients of the provers, each with its token."""
+    pairs = zip(settings.prover_urls, settings.prover_tokens, strict=True)
+    clients = [ProverClient(url, token, runtime.http) for url, token in pairs]
+    return Provers(clients, runtime.monotonic)
 
 
 def aggregators(seated: Seated, runtime: Runtime) -> Aggregators:

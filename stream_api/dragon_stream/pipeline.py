@@ -14,7 +14,7 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-from dragon.errors import ChunkDamaged, PeerError, ProofRefused, Unreachable
+from dragon.errors import ChunkDamaged, PeerError, ProofRefused
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
 from dragon_stream.chunker import Chunker
@@ -23,6 +23,7 @@ from dragon_stream.events import Events
 from dragon_stream.keyed_executor import DAMAGE_RETRY_SECONDS, RETRY_SECONDS, KeyedExecutor
 from dragon_stream.keys import StreamKeys
 from dragon_stream.proof_request import ProofRequest
+from dragon_stream.provers import Provers
 from dragon_stream.store import Store, WindowRow, WindowState, WindowSummary
 from dragon_stream.streams import Stream, Streams
 from dragon_stream.submission import Aggregators
@@ -30,13 +31,11 @@ from dragon_stream.submitter import SUBMITTING_THREADS, Submitter
 
 CLOSING_THREADS: Final = 2  # threads that close windows, which takes processor time
 MAX_WINDOWS_PER_TURN: Final = 8  # windows of a stream that are closed before another stream's
-MAX_CONCURRENT_PROOFS: Final = 4  # concurrent requests to the prover
 MAX_ANNOUNCED_WINDOWS: Final = 8  # with more unfinished windows, a new one is not announced
 PROOF_TIMEOUT_SECONDS: Final = 15.0  # time to make a proof
 STEP_SECONDS: Final = 0.1  # time between two checks of a stream's windows
 RETENTION_SECONDS: Final = 60.0  # time between two deletions of old data
 _BUCKETS_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
-PROVER_UNAVAILABLE: Final = "prover"  # key that is delayed while the prover is unreachable
 
 
 class Pipeline:
@@ -50,7 +49,7 @@ class Pipeline:
         store: Store,
         confirmation: Confirmation,
         *,
-        prover: ProverClient,
+        provers: Provers,
         aggregators: Aggregators,
         events: Events,
         runtime: Runtime,
@@ -66,16 +65,15 @@ class Pipeline:
             has_room: whether the disk may take more data.
         """
         self._has_room = has_room
-        self.prover_error = ""  # of the last request; empty after a success
         self._store = store
         self._confirmation = confirmation
-        self._prover = prover
+        self.provers = provers
         self._events = events
         self._runtime = runtime
         self._max_pending_windows = max_pending_windows
         self._closing_pool = runtime.workers(CLOSING_THREADS)
         self._submitting_pool = runtime.workers(SUBMITTING_THREADS)
-        self._proving_pool = runtime.workers(MAX_CONCURRENT_PROOFS)
+        self._proving_pool = runtime.workers(provers.places)
         self._wake = threading.Event()
         self._jobs = KeyedExecutor(runtime.monotonic, self._on_progress)
         self._lock = threading.Lock()  # guards the next line
@@ -134,7 +132,7 @@ class Pipeline:
         now_ms = round(1000 * self._runtime.wall())
         for stream in streams.all():
             self._check_age(stream)
-            if due := stream.chunker.due_chunks(now_ms):
+            if due := stream.chunker.is_due(now_ms, self.unfinished(stream.id)):
                 key = (stream.id, "close")
                 self._jobs.start(key, self._closing_pool, partial(self._close, stream))
             if self._unfinished.get(stream.id) and self._is_check_due(stream):
@@ -144,6 +142,9 @@ class Pipeline:
                     self._checked_at[stream.id] = self._runtime.monotonic() + DAMAGE_RETRY_SECONDS
             if due or self.has_capacity(stream):
                 stream.chunker.resume_source()
+        for place in self.provers.silent:
+            check = partial(self.provers.check, place)
+            self._jobs.start(("prover", place), self._proving_pool, check)
         now = self._runtime.monotonic()
         if now - self._retention_checked_at >= RETENTION_SECONDS:
             self._retention_checked_at = now
@@ -199,7 +200,7 @@ class Pipeline:
     def _close(self, stream: Stream) -> float:
         for _ in range(MAX_WINDOWS_PER_TURN):
             now_ms = round(1000 * self._runtime.wall())
-            if not (due := stream.chunker.due_chunks(now_ms)):
+            if not (due := stream.chunker.due_chunks(now_ms, self.unfinished(stream.id))):
                 break
             row = stream.sealer.close(self._store, due, now_ms)
             self.counter.labels("close", "done").inc()
@@ -212,31 +213,27 @@ class Pipeline:
         return 0.0
 
     def _prove(self, stream: Stream, number: int) -> float:
-        if self._jobs.is_delayed(PROVER_UNAVAILABLE):
-            return RETRY_SECONDS  # spend no processor time on openings while it is unreachable
+        if not self.provers.is_available:
+            return RETRY_SECONDS  # read no window while no prover can take it
         row = self._store.window(stream.id, number)
         if row is None or row.state is not WindowState.CLOSED:
             return 0.0
         begun = self._runtime.monotonic()
         try:
-            proof = self._request_proof(stream.keys, row)
+            proof = self.provers.prove(partial(self._request_proof, stream.keys, row))
         except (PeerError, ProofRefused) as error:
             self.counter.labels("prove", error.name).inc()
-            self.prover_error = str(error)
-            if isinstance(error, Unreachable):
-                self._jobs.delay(PROVER_UNAVAILABLE, RETRY_SECONDS)
             return RETRY_SECONDS
-        self.prover_error = ""
         self.prove_seconds.observe(self._runtime.monotonic() - begun)
         self._store.prove(stream.id, number, proof)
         self.counter.labels("prove", "done").inc()
         self._events.publish(stream.id, "proven", window=number, bytes=len(proof))
         return 0.0
 
-    def _request_proof(self, keys: StreamKeys, row: WindowRow) -> bytes:
+    def _request_proof(self, keys: StreamKeys, row: WindowRow, prover: ProverClient) -> bytes:
         """Raises PeerError, ProofRefused, ChunkDamaged."""
         wanted = ProofRequest.of(self._store, keys, row)
-        return self._prover.prove(
+        return prover.prove(
             keys.descriptor.parameters,
             (keys.descriptor.identity, wanted.commitments),
             row.header.hash,

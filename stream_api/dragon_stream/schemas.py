@@ -37,7 +37,7 @@ Opening = Annotated[str, Field(pattern="^0x[0-9a-f]{120}$")]
 class NewStream(Schema):
     name: Id
     chunk_bytes: Annotated[int, Field(ge=1, le=MAX_CHUNK_BYTES)] = MAX_CHUNK_BYTES
-    window_chunks: Annotated[int, Field(ge=1, le=MAX_CHUNKS)] = 63
+    window_chunks: Annotated[int | None, Field(ge=1, le=MAX_CHUNKS)] = None
     window_ms: Annotated[int, Field(ge=MIN_WINDOW_MS, le=MAX_WINDOW_MS)] = 5000
     mode: Mode = "bytes"
     retention_seconds: Annotated[int, Field(ge=MIN_RETENTION_SECONDS, le=MAX_RETENTION_SECONDS)] = (
@@ -53,7 +53,8 @@ class Stream(Schema):
     name: Id
     descriptor: Descriptor
     chunk_bytes: int
-    window_chunks: int
+    window_chunks: int | None  # null: windows grow with the rate, up to `max_window_chunks`
+    max_window_chunks: int
     window_ms: int
     mode: Mode
     retention_seconds: int

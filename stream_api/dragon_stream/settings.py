@@ -19,6 +19,9 @@ from dragon.storage import keystore
 from dragon_stream.archive.settings import ArchiveSettings
 
 MAX_CONNECTIONS: Final = 60_000  # that settings may allow
+MAX_PROVERS: Final = 16  # each has threads of its own; also limits the labels of metrics
+REPLACED: Final = "STREAM_PROVER_URL"  # a setting of earlier releases
+DEFAULT_PROVER: Final = "http://127.0.0.1:5200"
 
 # By setting: what it means, for the tables of `docs/reference.md`.
 MEANINGS: Final[Mapping[str, str]] = {
@@ -30,8 +33,14 @@ MEANINGS: Final[Mapping[str, str]] = {
     "STREAM_TOKEN_FILE": (
         "File with the token that is required to create a stream: at least 16 characters."
     ),
-    "STREAM_PROVER_URL": "URL of the prover.",
-    "STREAM_PROVER_TOKEN_FILE": "File with the prover's token.",
+    "STREAM_PROVER_URLS": (
+        "URLs of the provers, separated by commas. A proof is requested from the one with the "
+        "fewest requests of this service, and from another one if that fails."
+    ),
+    "STREAM_PROVER_TOKEN_FILE": (
+        "File with the provers' token. If their tokens differ: one file for each URL, in the same "
+        "order, separated by commas."
+    ),
     "STREAM_DATABASE": "SQLite file for the log; created if it does not exist.",
     "STREAM_DATA": "Folder for the data of the streams, and for the state of their windows.",
     "STREAM_WAITING": (
@@ -61,8 +70,8 @@ class Settings:
     committee: Committee
     secret: bls.SecretKey = field(repr=False)
     token: str = field(repr=False)
-    prover_url: str
-    prover_token: str = field(repr=False)
+    prover_urls: tuple[str, ...]
+    prover_tokens: tuple[str, ...] = field(repr=False)  # one for each URL
     database: Path
     data: Path
     nodes_files: Sequence[Path]
@@ -101,8 +110,8 @@ class Settings:
                 values.path("STREAM_KEYSTORE"), values.path("STREAM_PASSWORD_FILE")
             ),
             token=values.token("STREAM_TOKEN_FILE"),
-            prover_url=values.text("STREAM_PROVER_URL", "http://127.0.0.1:5200"),
-            prover_token=values.token("STREAM_PROVER_TOKEN_FILE"),
+            prover_urls=(urls := _prover_urls(values)),
+            prover_tokens=_for_each_url(values.tokens("STREAM_PROVER_TOKEN_FILE"), len(urls)),
             database=values.path("STREAM_DATABASE"),
             data=values.path("STREAM_DATA"),
             nodes_files=values.paths("SEQUENCER_NODES_FILE"),
@@ -125,6 +134,28 @@ class Settings:
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
             archive=ArchiveSettings.from_environ(environ),
         )
+
+
+def _prover_urls(values: Environment) -> tuple[str, ...]:
+    """Return the URLs of the provers. Raises SettingsError."""
+    if values.values.get(REPLACED):
+        message = f"the setting {REPLACED} was replaced; set STREAM_PROVER_URLS"
+        raise SettingsError(message, setting=REPLACED)
+    return values.urls(
+        "STREAM_PROVER_URLS", DEFAULT_PROVER, example=DEFAULT_PROVER, most=MAX_PROVERS
+    )
+
+
+def _for_each_url(tokens: tuple[str, ...], urls: int) -> tuple[str, ...]:
+    """Return the token for each URL. Raises SettingsError: neither one token nor one for each."""
+    if len(tokens) not in (1, urls):
+        name = "STREAM_PROVER_TOKEN_FILE"
+        message = (
+            f"the setting {name} lists {len(tokens)} files for {urls} URLs in STREAM_PROVER_URLS; "
+            "expected one file, or one for each URL"
+        )
+        raise SettingsError(message, setting=name)
+    return tokens if len(tokens) == urls else tokens * urls
 
 
 def _origins(text: str) -> frozenset[str]:

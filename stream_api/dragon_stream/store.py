@@ -59,6 +59,8 @@ class StreamRow:
     created_ms: int
     stopped: str = ""  # why it accepts nothing more; empty while it does
     readings: str | None = None  # the descriptor's member `readings` in canonical JSON
+    # Whether windows grow with the rate of chunks; `window_chunks` is the smallest size then.
+    adaptive: bool = False
 
     @property
     def hides_sizes(self) -> bool:
@@ -74,10 +76,12 @@ class StreamRow:
         return None if self.readings is None else Readings.from_json(parse(self.readings))
 
     def checksum(self) -> int:
-        """CRC-32 of everything that never changes; without readings, as earlier releases."""
-        names = (name for name in StreamRow.__slots__ if name not in {"stopped", "readings"})
-        values = [getattr(self, name) for name in names]
-        return checksum(values if self.readings is None else [*values, self.readings])
+        """CRC-32 of everything that never changes; what is absent counts as in earlier releases."""
+        later = {"stopped", "readings", "adaptive"}
+        values = [getattr(self, name) for name in StreamRow.__slots__ if name not in later]
+        if self.readings is not None:
+            values.append(self.readings)
+        return checksum([*values, "adaptive"] if self.adaptive else values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,10 @@ class Store:
         """All streams, the oldest first. A row with a damaged id has the id NO_STREAM."""
         query = text("SELECT * FROM own_streams ORDER BY created_ms, name")
         with self._read(NO_STREAM) as connection:
-            rows = [StreamRow(*row) for row in connection.execute(query)]
+            rows = [
+                replace(StreamRow(*row), adaptive=bool(row.adaptive))
+                for row in connection.execute(query)
+            ]
         return [
             row if isinstance(row.stream, bytes) else replace(row, stream=NO_STREAM) for row in rows
         ]

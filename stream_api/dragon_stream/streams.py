@@ -23,6 +23,7 @@ from dragon_stream.recovery import UNKNOWN, ChunkLength, Closed, unknown_folders
 from dragon_stream.segments import ArchivedSegments, Segments
 from dragon_stream.store import FILE, Store, StreamRow, WindowRow
 from dragon_stream.window_sealer import WindowSealer
+from dragon_stream.window_sizes import WindowSizes, may_adapt
 from dragon_stream.writer import Writer
 
 MAX_STREAMS: Final = 64  # streams of a service
@@ -37,14 +38,23 @@ class StreamConfig:
     name: str
     parameters: str
     chunk_bytes: int
-    window_chunks: int
+    window_chunks: int | None  # of every window; None: as many as suit the rate
     window_ms: int
     mode: str
     retention_seconds: int
     readings: Readings | None = None
 
+    def sizes(self) -> WindowSizes:
+        """The sizes of the stream's windows."""
+        if self.window_chunks is not None:
+            return WindowSizes.fixed(self.window_chunks)
+        sizes = WindowSizes.adaptive(self.readings, self.window_ms)
+        return sizes if may_adapt(self.readings) else WindowSizes.fixed(sizes.sizes[0])
 
-_SETTINGS: Final = tuple(name for name in StreamConfig.__slots__ if name != "readings")
+
+_COMPARED: Final = tuple(
+    name for name in StreamConfig.__slots__ if name not in {"readings", "window_chunks"}
+)
 
 
 @dataclass(slots=True)
@@ -180,18 +190,20 @@ class Streams:
     def _row(self, config: StreamConfig) -> StreamRow:
         seed = self._entropy(SEED_BYTES)
         keys = self._keys(seed, config.parameters, config.name, config.readings)
+        sizes = config.sizes()
         return StreamRow(
             keys.descriptor.id,
             config.name,
             seed,
             config.parameters,
             config.chunk_bytes,
-            config.window_chunks,
+            sizes.sizes[0],
             config.window_ms,
             config.mode,
             config.retention_seconds,
             self._now_ms(),
             readings=encoded(config.readings),
+            adaptive=config.window_chunks is None and may_adapt(config.readings),
         )
 
     def _keys(
@@ -222,6 +234,7 @@ class Streams:
             self._on_full_window,
             on_damage=self._damages.report,
             value_of=value_of,
+            sizes=WindowSizes.adaptive(readings, row.window_ms) if row.adaptive else None,
         )
         sealer = WindowSealer(keys, chunker)
         self._resume(row, chunker, sealer)
@@ -288,10 +301,27 @@ def _check_same(row: StreamRow, config: StreamConfig) -> None:
             "same readings"
         )
         raise errors.AlreadyMade(message, member="readings")
-    for name in _SETTINGS:
+    _check_same_windows(row, config)
+    for name in _COMPARED:
         if getattr(row, name) != getattr(config, name):
             message = (
                 f"the stream {row.name} already exists with {name} {getattr(row, name)}, "
                 f"not {getattr(config, name)}; use another name or the same settings"
             )
             raise errors.AlreadyMade(message, member=name)
+
+
+def _check_same_windows(row: StreamRow, config: StreamConfig) -> None:
+    """Check the size of the windows. A request that names none finds a stream with any.
+
+    Earlier releases always fixed a size, so the same request must find these streams, too.
+    """
+    wanted = config.window_chunks
+    if wanted is None or (wanted == row.window_chunks and not row.adaptive):
+        return
+    found = "adaptive windows" if row.adaptive else f"window_chunks {row.window_chunks}"
+    message = (
+        f"the stream {row.name} already exists with {found}, not window_chunks {wanted}; use "
+        "another name or the same settings"
+    )
+    raise errors.AlreadyMade(message, member="window_chunks")

@@ -220,6 +220,17 @@ def test_events_are_sent_to_every_listener(service: Service) -> None:
     assert event == {"type": "closed", "window": 0, "first": 0, "count": 1}
 
 
+def test_a_client_can_end_a_window(service: Service) -> None:
+    path, token = service.make("ended", window_chunks=63)
+    with service.socket(f"{path}/ingest", token) as ws:
+        assert receive_until(ws, "credit")[0]["end_window"] is True
+        ws.send(b"a few bytes")
+        ws.send('{"type":"end_window"}')
+        event = receive_until(ws, "closed")[-1]
+
+    assert event == {"type": "closed", "window": 0, "first": 0, "count": 1}
+
+
 def test_a_second_connection_takes_the_stream_over(service: Service) -> None:
     path, token = service.make("over")
     with service.socket(f"{path}/ingest", token) as first:

@@ -29,7 +29,7 @@ from dragon_cli.fleet.create import (
     make_once,
     services_without_keys,
 )
-from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.layout import MAX_NUMBERED, Home
 from dragon_cli.fleet.refound import refound as refound_fleet
 from dragon_cli.options import (
     EXISTING_FILE,
@@ -71,6 +71,20 @@ MAX_EXPERTS: Final = 8
     default=0,
     show_default=True,
     help="Number of experts, who endorse windows of streams.",
+)
+@click.option(
+    "--provers",
+    type=click.IntRange(1, MAX_NUMBERED),
+    default=1,
+    show_default=True,
+    help="Number of provers; they share the proofs of all stream services.",
+)
+@click.option(
+    "--stream-services",
+    type=click.IntRange(1, MAX_NUMBERED),
+    default=1,
+    show_default=True,
+    help="Number of stream services; each has its own streams and keys.",
 )
 @click.option(
     "--round-seconds",
@@ -137,6 +151,8 @@ def init(
     name: str,
     operators: int,
     experts: int,
+    provers: int,
+    stream_services: int,
     round_seconds: int,
     base_port: int,
     aggregator_port: int,
@@ -167,6 +183,8 @@ def init(
         name=name,
         operators=operators,
         experts=experts,
+        provers=provers,
+        stream_services=stream_services,
         round_seconds=round_seconds,
         sequencer_nodes=sequencer_nodes,
         ports=Ports(
@@ -275,6 +293,8 @@ def _compose(plan: Plan, *, as_json: bool) -> None:
         "threshold": plan.threshold_percent,
         "sequencer_nodes": plan.sequencer_nodes,
         **({"tls": plan.tls} if plan.tls else {}),
+        **({"provers": plan.provers} if plan.provers > 1 else {}),
+        **({"stream_services": plan.stream_services} if plan.stream_services > 1 else {}),
         **(
             {"maintenance_notice": f"{plan.maintenance_notice}s"}
             if plan.maintenance_notice != default.maintenance_notice
@@ -282,7 +302,14 @@ def _compose(plan: Plan, *, as_json: bool) -> None:
         ),
     }
     check_plan(plan)
-    write_override(Path(OVERRIDE), override(plan.operators, settings, plan.ports.operators))
+    text = override(
+        plan.operators,
+        settings,
+        plan.ports.operators,
+        provers=plan.provers,
+        stream_services=plan.stream_services,
+    )
+    write_override(Path(OVERRIDE), text)
     if as_json:
         print_json({"file": OVERRIDE, "operators": plan.operators})
         return

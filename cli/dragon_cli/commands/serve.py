@@ -14,14 +14,22 @@ from dragon.errors import DragonError, SettingsError
 from dragon_cli import lifeline, services
 from dragon_cli.completions import complete_operators, complete_ranks
 from dragon_cli.fleet import home_operators
-from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home, port_of
+from dragon_cli.fleet.layout import (
+    EXPLORER,
+    PROVER,
+    STREAMS,
+    Home,
+    port_of,
+    service_kind,
+    service_number,
+)
 from dragon_cli.fleet.settings import environment, merged
 from dragon_cli.hints import with_hint
 from dragon_cli.options import home_option
 
 # Services whose folder has another name.
 FOLDERS: Final = {"stream": STREAMS, "zkp": PROVER}
-DEFAULT_PORTS: Final = {PROVER: 5200, STREAMS: 5300, EXPLORER: 5400}
+DEFAULT_PORTS: Final = {"zkp": 5200, "stream": 5300, EXPLORER: 5400}  # of the first of a kind
 FIRST_AGGREGATOR_PORT: Final = 5100
 
 
@@ -32,6 +40,11 @@ FIRST_AGGREGATOR_PORT: Final = 5100
     "operator",
     shell_complete=complete_operators,
     help="Id of the operator, such as operator_1.",
+)
+@click.option(
+    "--name",
+    "folder",
+    help="Folder of a prover or stream service, such as stream_api_2 (default: that of the first).",
 )
 @click.option(
     "--port",
@@ -56,6 +69,7 @@ FIRST_AGGREGATOR_PORT: Final = 5100
 def serve(
     service: str,
     operator: str | None,
+    folder: str | None,
     port: int | None,
     host: str | None,
     rank: int,
@@ -71,12 +85,18 @@ def serve(
         raise click.UsageError(f"`dragon serve operator` requires `--id`{_ids(Home(home))}.")
     if service != "operator" and operator is not None:
         raise click.UsageError(f"`--id` is for operators only, not for {service}.")
+    if folder is not None and service not in FOLDERS:
+        raise click.UsageError(f"`--name` is for provers and stream services, not for {service}.")
+    if folder is not None and service_kind(folder) != service:
+        first = FOLDERS[service]
+        expected = f"expected {first} or {first}_2, {first}_3 …"
+        raise click.UsageError(f"`--name` {folder} is no {service} service; {expected}")
     if service != "operator" and from_checkpoint:
         raise click.UsageError(f"`--from-checkpoint` is for operators only, not for {service}.")
     source = click.get_current_context().get_parameter_source("home")
     if source is ParameterSource.COMMANDLINE:  # without it, variables may name every file
         Home(home).check_exists()
-    fleet, name = Home(home), operator or FOLDERS.get(service, service)
+    fleet, name = Home(home), operator or folder or FOLDERS.get(service, service)
     if service == "aggregator" and rank:
         name = f"aggregator_{rank}"
     is_set = bool(os.environ.get("DRAGON_PORT"))
@@ -104,8 +124,9 @@ def _default_port(home: Home, name: str, rank: int = 0) -> int:
     """Return the port of a service according to the files of the fleet."""
     if name == "sequencer":
         return port_of(home.sequencer_url())
-    if name in DEFAULT_PORTS:
-        return port_of(home.services().get(name, f"http://127.0.0.1:{DEFAULT_PORTS[name]}"))
+    if (first := DEFAULT_PORTS.get(service_kind(name))) is not None:
+        default = f"http://127.0.0.1:{first + service_number(name) - 1}"
+        return port_of(home.services().get(name, default))
     committee = home.committee()
     if name.startswith("aggregator"):
         urls = [aggregator.url for aggregator in committee.aggregators if aggregator.rank == rank]

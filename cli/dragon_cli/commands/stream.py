@@ -158,7 +158,7 @@ def upload(
                 console.print(f"Resuming at {upload.place}.")
             with UploadBars(upload.total, upload.stored, upload.unit) as bars:
                 if not already:
-                    _run(upload, retries, bars)
+                    _run(upload, retries, bars, end_window=not no_wait)
                 new = range(upload.record.first, upload.following)
                 windows = 0
                 if new and not no_wait:
@@ -224,7 +224,7 @@ def _records(state: Path | None, receipts: Path | None) -> UploadRecords:
     return UploadRecords(state_folder(), beside_receipts=receipts)
 
 
-def _run(upload: Upload, retries: Retries, bars: UploadBars) -> None:
+def _run(upload: Upload, retries: Retries, bars: UploadBars, *, end_window: bool) -> None:
     """Upload, and show what is stored and certified meanwhile."""
     watcher = Watcher(upload.client, upload.record.stream, bars.certified, retries)
 
@@ -232,7 +232,7 @@ def _run(upload: Upload, retries: Retries, bars: UploadBars) -> None:
         bars.uploaded(stored)
         watcher.step()
 
-    upload.run(retries, progress)
+    upload.run(retries, progress, end_window=end_window)
 
 
 @contextmanager

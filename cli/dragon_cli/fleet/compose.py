@@ -1,14 +1,15 @@
-"""The compose override that `dragon init --compose` writes, for other numbers of operators.
+"""The compose override that `dragon init --compose` writes, for other numbers of services.
 
-The compose file of the project has four operators. Both `docker-compose` and `docker compose` read
-`docker-compose.override.yml` automatically and apply it on top. The containers create the keys, so
-that no key ever leaves its volume.
+The compose file of the project has four operators, a prover and a stream service. Both
+`docker-compose` and `docker compose` read `docker-compose.override.yml` automatically and apply it
+on top. The containers create the keys, so that no key ever leaves its volume.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -19,8 +20,12 @@ OVERRIDE: Final = "docker-compose.override.yml"
 INCLUDED: Final = 4  # operators in the compose file itself
 AGGREGATOR_THREADS: Final = 192  # limit of the aggregator's container, without its operators
 THREADS_PER_OPERATOR: Final = 48
+FIRST_PROVER_PORT: Final = 5200
+FIRST_STREAM_PORT: Final = 5300
+_DATA: Final = ("data",)  # a kind of volume
+_KERNELS: Final = ("kernels",)  # compiled code
 
-# One operator, as in the compose file; a test checks that the two agree.
+# One service of each kind, as in the compose file; a test checks that the two agree.
 _OPERATOR: Final = Template("""\
   operator-$n:
     image: $${IMAGE_PREFIX:-datadragon}/api:$${TAG:-latest}
@@ -53,21 +58,103 @@ _OPERATOR: Final = Template("""\
       - operator-$n-keys:/fleet/keys/operator_$n:ro
       - operator-$n-data:/fleet/data/operator_$n
 """)
+_PROVER: Final = Template("""\
+  zkp-api-$n:
+    image: $${IMAGE_PREFIX:-datadragon}/zkp:$${TAG:-latest}
+    init: true
+    read_only: true
+    tmpfs: ["/tmp:size=16m,mode=1777"]
+    cap_drop: [ALL]
+    security_opt: ["no-new-privileges:true"]
+    mem_limit: 1280m
+    memswap_limit: 1280m
+    cpu_quota: 200000
+    pids_limit: 256
+    dns_opt: ["timeout:1", "attempts:1"]
+    logging: {driver: json-file, options: {max-size: 10m, max-file: "3"}}
+    restart: unless-stopped
+    stop_grace_period: 6s
+    networks: [proofs]
+    depends_on: {init: {condition: service_completed_successfully}}
+    healthcheck:
+      test: [CMD, python, -m, dragon.node.health]
+      interval: 30s
+      timeout: 5s
+      retries: 3
+      start_period: 180s
+    command: [serve, zkp, --name, zkp_api_$n]
+    environment: {DRAGON_PORT: "$port", ZKP_WORKERS: "$${ZKP_WORKERS:-2}"}
+    volumes:
+      - fleet:/fleet:ro
+      - zkp-api-$n-keys:/fleet/keys/zkp_api_$n:ro
+      - zkp-api-$n-kernels:/kernels
+""")
+_STREAM_SERVICE: Final = Template("""\
+  stream-api-$n:
+    image: $${IMAGE_PREFIX:-datadragon}/zkp:$${TAG:-latest}
+    init: true
+    read_only: true
+    tmpfs: ["/tmp:size=16m,mode=1777"]
+    cap_drop: [ALL]
+    security_opt: ["no-new-privileges:true"]
+    mem_limit: 512m
+    memswap_limit: 512m
+    cpu_quota: 200000
+    pids_limit: 256
+    dns_opt: ["timeout:1", "attempts:1"]
+    logging: {driver: json-file, options: {max-size: 10m, max-file: "3"}}
+    restart: unless-stopped
+    stop_grace_period: 6s
+    networks: [fleet, proofs]
+    depends_on: {init: {condition: service_completed_successfully}}
+    healthcheck:
+      test: [CMD, python, -m, dragon.node.health]
+      interval: 30s
+      timeout: 5s
+      retries: 3
+      start_period: 120s
+    command: [serve, stream, --name, stream_api_$n]
+    environment: {DRAGON_PORT: "$port"}
+    ports: ["$${BIND_ADDRESS:-127.0.0.1}:$${STREAM_${n}_PORT:-$port}:$port"]
+    volumes:
+      - fleet:/fleet:ro
+      - stream-api-$n-keys:/fleet/keys/stream_api_$n:ro
+      - stream-api-$n-data:/fleet/data/stream_api_$n
+      - stream-api-$n-kernels:/kernels
+""")
 _LEFT_OUT: Final = Template("""\
   operator-$n:
     profiles: [left-out]
 """)
 
 
-def override(operators: int, settings: Mapping[str, object], first_port: int = 5001) -> str:
+def override(
+    operators: int,
+    settings: Mapping[str, object],
+    first_port: int = 5001,
+    *,
+    provers: int = 1,
+    stream_services: int = 1,
+) -> str:
     """Return the text of the override.
 
     Args:
         operators: the number of operators.
         settings: options of `dragon init` with their values, for the container that runs it.
         first_port: the port of the first operator; the others follow.
+        provers, stream_services: their numbers, from 1.
     """
-    extra = range(INCLUDED + 1, operators + 1)
+    added = [
+        _Added("operator", _OPERATOR, range(INCLUDED + 1, operators + 1), first_port, _DATA),
+        _Added("zkp_api", _PROVER, range(2, provers + 1), FIRST_PROVER_PORT, _KERNELS),
+        _Added(
+            "stream_api",
+            _STREAM_SERVICE,
+            range(2, stream_services + 1),
+            FIRST_STREAM_PORT,
+            (*_DATA, *_KERNELS),
+        ),
+    ]
     left_out = range(operators + 1, INCLUDED + 1)
     lines = [
         f"# {operators} operators. Written by `dragon init --compose`.",
@@ -75,18 +162,44 @@ def override(operators: int, settings: Mapping[str, object], first_port: int = 5
         "  init:",
         "    environment:",
         *(f"      {_variable(name)}: {_quoted(value)}" for name, value in settings.items()),
-        *(["    volumes:"] if extra else []),
-        *(f"      - operator-{n}-keys:/fleet/keys/operator_{n}" for n in extra),
+        *(["    volumes:"] if any(each.numbers for each in added) else []),
+        *(f"      - {volume}" for each in added for volume in each.key_volumes()),
     ]
     if operators > INCLUDED:
         lines += ["  aggregator:", f"    pids_limit: {threads_for(operators)}"]
     parts = ["\n".join(lines) + "\n"]
-    parts += [_OPERATOR.substitute(n=n, port=first_port + n - 1) for n in extra]
+    parts += [service for each in added for service in each.services()]
     parts += [_LEFT_OUT.substitute(n=n) for n in left_out]
-    if extra:
-        named = [f"  operator-{n}-{kind}: {{}}\n" for n in extra for kind in ("keys", "data")]
-        parts.append("volumes:\n" + "".join(named))
+    if volumes := [f"  {volume}: {{}}\n" for each in added for volume in each.volumes()]:
+        parts.append("volumes:\n" + "".join(volumes))
     return "".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """Services of one kind that the compose file itself does not have."""
+
+    folder: str  # in `keys`, without the number
+    template: Template
+    numbers: range
+    first_port: int  # of the service with number 1
+    kinds: Sequence[str]  # of volumes, besides that of the keys
+
+    def key_volumes(self) -> list[str]:
+        """Return where `init` mounts the volumes of their keys."""
+        return [f"{self._host}-{n}-keys:/fleet/keys/{self.folder}_{n}" for n in self.numbers]
+
+    def services(self) -> list[str]:
+        """Return the services."""
+        return [self.template.substitute(n=n, port=self.first_port + n - 1) for n in self.numbers]
+
+    def volumes(self) -> list[str]:
+        """Return the names of all their volumes."""
+        return [f"{self._host}-{n}-{kind}" for n in self.numbers for kind in ("keys", *self.kinds)]
+
+    @property
+    def _host(self) -> str:
+        return self.folder.replace("_", "-")
 
 
 def threads_for(operators: int) -> int:

@@ -24,7 +24,7 @@ from dragon_cli.errors import AlreadyThere, CommitteeExists, UnusableFile
 from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet import data_services
 from dragon_cli.fleet.cleanup import leaving_nothing
-from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home
+from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home, numbered_name, port_of
 from dragon_cli.fleet.members import new_member
 from dragon_cli.hints import with_hint
 from dragon_sequencer.nodes import NodeList
@@ -40,8 +40,8 @@ class Ports:
     operators: int = 5001  # of the first operator; the others follow
     aggregator: int = 5100
     sequencer: int = 6001
-    prover: int | None = None  # None: the fleet has no prover
-    streams: int | None = None  # None: no stream service; it needs a prover
+    prover: int | None = None  # of the first prover; None: the fleet has none
+    streams: int | None = None  # of the first stream service; None: none; it needs a prover
     explorer: int | None = None  # None: no explorer
 
 
@@ -52,6 +52,8 @@ class Plan:
     name: str = "local"
     operators: int = 4
     experts: int = 0
+    provers: int = 1  # none without their port
+    stream_services: int = 1  # none without their port
     round_seconds: int = 5
     sequencer_nodes: int = 4
     containers: bool = False  # each service has its own host, named after the service
@@ -131,9 +133,10 @@ def make_once(home: Home, plan: Plan, *, genesis: int) -> Committee:
     if wrong := _differences(committee, plan):
         message = f"The committee in {home.path} differs: {'; '.join(wrong)}."
         raise CommitteeExists(message)
-    # Created before these services existed:
-    if not {PROVER, STREAMS, EXPLORER} <= home.services().keys():
+    # Created before these services existed, or with fewer of them:
+    if missing := _data_urls(plan).keys() - home.services().keys():
         _data_services(home, plan)
+        _certify(home, sorted(missing), now=genesis)
     return committee
 
 
@@ -162,7 +165,7 @@ def check_plan(plan: Plan) -> None:
     ports = plan.ports
     used = [*range(ports.operators, ports.operators + plan.operators), ports.aggregator]
     used += [] if plan.nodes_file else [ports.sequencer]
-    used += [port for port in (ports.prover, ports.streams, ports.explorer) if port is not None]
+    used += [port_of(url) for url in _data_urls(plan).values()]
     if shared := {port for port in used if used.count(port) > 1}:
         raise SettingsError(f"Two services would listen on port {min(shared)}; choose other ports.")
     if max(used) > MAX_PORT:
@@ -237,14 +240,41 @@ def _nodes_digest(listed: str) -> bytes:
 
 
 def _data_services(home: Home, plan: Plan) -> None:
-    urls: dict[str, str] = {}
-    if plan.ports.prover is not None:
-        urls[PROVER] = plan.url(PROVER, plan.ports.prover)
-        if plan.ports.streams is not None:
-            urls[STREAMS] = plan.url(STREAMS, plan.ports.streams)
-    if plan.ports.explorer is not None:
-        urls[EXPLORER] = plan.url(EXPLORER, plan.ports.explorer)
-    data_services.make(home, urls)
+    data_services.make(home, _data_urls(plan))
+
+
+def _data_urls(plan: Plan) -> dict[str, str]:
+    """Return the URL of each prover, stream service and explorer of a plan."""
+    ports, urls = plan.ports, dict[str, str]()
+    if ports.prover is not None:
+        urls |= _numbered_urls(plan, PROVER, ports.prover, plan.provers)
+        if ports.streams is not None:
+            urls |= _numbered_urls(plan, STREAMS, ports.streams, plan.stream_services)
+    if ports.explorer is not None:
+        urls[EXPLORER] = plan.url(EXPLORER, ports.explorer)
+    return urls
+
+
+def _numbered_urls(plan: Plan, first: str, port: int, count: int) -> dict[str, str]:
+    names = [numbered_name(first, number) for number in range(1, count + 1)]
+    return {name: plan.url(name, port + index) for index, name in enumerate(names)}
+
+
+def _certify(home: Home, names: Iterable[str], *, now: int) -> None:
+    """Create the TLS certificates of services that join a fleet with an authority.
+
+    Args: `now`, Unix seconds.
+
+    Raises as `certificates.certify`.
+    """
+    if not home.authority_key.exists():
+        return
+    # Imported here because no other command needs the library that it loads.
+    from dragon_cli.fleet import certificates  # noqa: PLC0415
+
+    for name in names:
+        if not home.tls_key(name).exists():
+            certificates.certify(home, name, home.services()[name], now=now)
 
 
 def _services(home: Home, committee: Committee) -> dict[str, str]:

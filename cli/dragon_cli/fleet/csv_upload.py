@@ -79,8 +79,11 @@ class CsvUpload:
         """Whether the stream has all rows."""
         return self.stored == self.total
 
-    def run(self, retries: Retries, progress: Progress) -> None:
-        """Send the rest of the rows. Raises as `StreamUpload.run` and `CsvRows.messages`."""
+    def run(self, retries: Retries, progress: Progress, *, end_window: bool = False) -> None:
+        """Send the rest of the rows. Raises as `StreamUpload.run` and `CsvRows.messages`.
+
+        Args: `end_window`, whether somebody waits for the certificate of the last window.
+        """
         rest = islice(self.rows.messages(), self.stored, None)
         expected = self.following
 
@@ -94,7 +97,9 @@ class CsvUpload:
             self.stored, self.following = chunks - self.record.first, chunks
             progress(self.stored, chunks)
 
-        upload = StreamUpload(self.client, self.record.stream, rest, None, note, retries)
+        upload = StreamUpload(
+            *(self.client, self.record.stream, rest, None, note, retries), end_window=end_window
+        )
         note(*upload.run())
 
 

@@ -1,4 +1,4 @@
-"""Keys and tokens of prover and stream service, URLs of all data services, new keystores."""
+"""Keys and tokens of provers and stream services, URLs of all data services, new keystores."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from dragon.protocol import bls
 from dragon.storage import keystore
 from dragon.storage.permissions import PRIVATE_FOLDER, PUBLIC_FOLDER, make_folder
 from dragon_cli.files import PUBLIC_MODE, write_whole
-from dragon_cli.fleet.layout import PROVER, SOURCES, STREAMS, Home
+from dragon_cli.fleet.layout import PROVER, STREAMS, Home, service_kind
 
 
 def make(home: Home, urls: Mapping[str, str]) -> None:
     """Create what is missing for the services in `urls` (name → URL); keep what exists."""
-    if PROVER in urls:
-        _token(home.token(PROVER))
-    if STREAMS in urls:
-        _stream_service(home)
+    for name in urls:
+        if service_kind(name) == "zkp":
+            _prover(home, name)
+    for name in urls:
+        if service_kind(name) == "stream":
+            _stream_service(home, name)
     if urls:
         services = dict(urls) | home.services()
         text = json.dumps(services, indent=2) + "\n"
@@ -33,8 +35,8 @@ def make_keys(home: Home) -> list[Path]:
     """
     make_folder(home.path, PUBLIC_FOLDER)
     make_folder(home.keys, PRIVATE_FOLDER)
-    _token(home.token(PROVER))
-    _stream_service(home)
+    _prover(home, PROVER)
+    _stream_service(home, STREAMS)
     return [home.keys / STREAMS, home.keys / PROVER]
 
 
@@ -47,14 +49,22 @@ def new_keystore(home: Home, name: str) -> bls.SecretKey:
     return secret
 
 
-def _stream_service(home: Home) -> None:
+def _prover(home: Home, name: str) -> None:
+    """Create its token. All provers have the same one: any of them may make any proof."""
+    first = home.token(PROVER)
+    _token(first)
+    if name != PROVER:
+        _token(home.token(name), first.read_text())
+
+
+def _stream_service(home: Home, name: str) -> None:
     """Create its key, from which it derives the keys of all streams, and the tokens it needs."""
-    _token(home.token(STREAMS))
-    _token(home.token(SOURCES), home.token(STREAMS).read_text())
-    _token(home.prover_token, home.token(PROVER).read_text())
-    if not home.password(STREAMS).exists():
-        home.keystore(STREAMS).unlink(missing_ok=True)  # without its password it is useless
-        new_keystore(home, STREAMS)
+    _token(home.token(name))
+    _token(home.sources_token(name), home.token(name).read_text())
+    _token(home.prover_token(name), home.token(PROVER).read_text())
+    if not home.password(name).exists():
+        home.keystore(name).unlink(missing_ok=True)  # without its password it is useless
+        new_keystore(home, name)
 
 
 def _token(file: Path, token: str | None = None) -> None:

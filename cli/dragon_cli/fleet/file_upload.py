@@ -122,8 +122,11 @@ class FileUpload:
         """Whether the stream has the whole file."""
         return self.stored == self.total
 
-    def run(self, retries: Retries, progress: Progress) -> None:
-        """Send the rest of the file. Raises as `StreamUpload.run` and `LocalFile.pieces`."""
+    def run(self, retries: Retries, progress: Progress, *, end_window: bool = False) -> None:
+        """Send the rest of the file. Raises as `StreamUpload.run` and `LocalFile.pieces`.
+
+        Args: `end_window`, whether somebody waits for the certificate of the last window.
+        """
         base, rest = self.record.base, self.file.pieces()
         if self.file.size is not None:
             self.file.source.seek(self.stored)
@@ -133,7 +136,8 @@ class FileUpload:
             progress(self.stored, chunks)
 
         upload = StreamUpload(
-            *(self.client, self.record.stream, rest, base + self.stored, note), retries=retries
+            *(self.client, self.record.stream, rest, base + self.stored, note, retries),
+            end_window=end_window,
         )
         note(*upload.run())
 

@@ -4,7 +4,7 @@ fleet/
   committee.json          who may sign; needed to verify anything, and public
   lineage.json            once the committee has changed: all committees, and their handovers
   nodes.json              node list of the sequencer network
-  services.json           URLs of services that no committee lists: prover, streams, explorer
+  services.json           URLs of services that no committee lists: provers, streams, explorer
   public.toml             optional: what the explorer's public page shows
   alerts.toml             optional: whom the explorer tells about outages
   ca.crt                  with `init --tls`: certificate of the fleet's CA
@@ -32,9 +32,12 @@ STREAMS: Final = "stream_api"
 EXPLORER: Final = "explorer"
 SOURCES: Final = "sources"  # not a service: holds the token of those who may create streams
 SEQUENCER: Final = "sequencer"
+MAX_NUMBERED: Final = 16  # provers, and stream services, of one fleet
 # The argument of `dragon serve` for each service that is no operator; aggregators have ranks.
 _KINDS: Final = {SEQUENCER: "sequencer", PROVER: "zkp", STREAMS: "stream", EXPLORER: "explorer"}
 _AGGREGATOR: Final = re.compile(r"aggregator(_[0-9]+)?", re.ASCII)
+# The first of several has no number: `zkp_api`, `zkp_api_2`, `zkp_api_3` …
+_NUMBERED: Final = re.compile(rf"({PROVER}|{STREAMS})(?:_([2-9]|[1-9][0-9]{{1,2}}))?", re.ASCII)
 _OTHER_FOLDERS: Final = frozenset((SOURCES, "ca"))  # in the folder of keys
 
 
@@ -42,7 +45,19 @@ def service_kind(name: str) -> str:
     """Return the argument of `dragon serve` for a service such as `zkp_api` or an operator's id."""
     if _AGGREGATOR.fullmatch(name):
         return "aggregator"
-    return _KINDS.get(name, "operator")
+    numbered = _NUMBERED.fullmatch(name)
+    return _KINDS.get(numbered[1] if numbered else name, "operator")
+
+
+def numbered_name(first: str, number: int) -> str:
+    """Return the name of a prover or stream service. Args: `number`, from 1."""
+    return first if number == 1 else f"{first}_{number}"
+
+
+def service_number(name: str) -> int:
+    """Return the number of a prover or stream service, from 1; 1 for any other service."""
+    numbered = _NUMBERED.fullmatch(name)
+    return int(numbered[2]) if numbered and numbered[2] else 1
 
 
 def is_reserved(name: str) -> bool:
@@ -93,7 +108,7 @@ class Home:
 
     @property
     def services_file(self) -> Path:
-        """The URLs of prover, stream service and explorer."""
+        """The URLs of provers, stream services and explorer."""
         return self.path / "services.json"
 
     @property
@@ -119,14 +134,37 @@ class Home:
             message = f"{self.services_file} is not a list of services (JSON: name to URL)."
             raise SettingsError(message) from None
 
+    def provers(self) -> dict[str, str]:
+        """Return the URLs of the provers by name, in order of their numbers.
+
+        Raises SettingsError.
+        """
+        return self._numbered("zkp")
+
+    def stream_services(self) -> dict[str, str]:
+        """Return the URLs of the stream services by name, in order of their numbers.
+
+        Raises SettingsError.
+        """
+        return self._numbered("stream")
+
+    def _numbered(self, kind: str) -> dict[str, str]:
+        found = {name: url for name, url in self.services().items() if service_kind(name) == kind}
+        return {name: found[name] for name in sorted(found, key=service_number)}
+
     def token(self, service: str) -> Path:
         """The token that callers of a service must present."""
         return self.keys / service / "token"
 
-    @property
-    def prover_token(self) -> Path:
-        """The prover's token, in the folder of the stream service."""
-        return self.keys / STREAMS / "prover-token"
+    def sources_token(self, service: str = STREAMS) -> Path:
+        """The token of a stream service, for those who may create streams there."""
+        file = self.token(SOURCES)
+        number = service_number(service)
+        return file if number == 1 else file.with_name(f"{file.name}_{number}")
+
+    def prover_token(self, service: str = STREAMS) -> Path:
+        """The provers' token, in the folder of a stream service."""
+        return self.keys / service / "prover-token"
 
     @property
     def sequencer_keys(self) -> Path:

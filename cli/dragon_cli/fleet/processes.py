@@ -29,7 +29,7 @@ from dragon.storage.permissions import PUBLIC_FOLDER, make_folder
 from dragon_cli import lifeline, services
 from dragon_cli.errors import PortInUse
 from dragon_cli.fleet import home_operators, queries
-from dragon_cli.fleet.layout import PROVER, Home, aggregator_name, port_of, service_kind
+from dragon_cli.fleet.layout import Home, aggregator_name, port_of, service_kind, service_number
 from dragon_cli.fleet.queries import View
 from dragon_cli.hints import with_hint
 
@@ -134,14 +134,16 @@ class Fleet:
             return [*arguments, "--id", name]
         if kind == "aggregator":
             return [*arguments, "--rank", name.partition("_")[2] or "0"]
+        if service_number(name) > 1:
+            return [*arguments, "--name", name]
         return arguments
 
     def start_all(self) -> None:
         """Start all services. Raises MissingExtra, PortInUse."""
         self.check_installed()
         self.check_ports()
-        # The prover first: it takes longest until it is ready.
-        for name in sorted(self.addresses, key=lambda name: name != PROVER):
+        # The provers first: they take longest until they are ready.
+        for name in sorted(self.addresses, key=lambda name: service_kind(name) != "zkp"):
             self.start(name)
 
     def kill(self, name: str) -> None:
@@ -231,7 +233,7 @@ class Fleet:
             return self._has_started(name)
 
         for name in self.addresses:
-            seconds = COMPILING_SECONDS if name == PROVER else READY_SECONDS
+            seconds = COMPILING_SECONDS if service_kind(name) == "zkp" else READY_SECONDS
             self.wait_until(partial(has_started, name), f"{name} is ready", seconds)
 
     def _has_started(self, name: str) -> bool:

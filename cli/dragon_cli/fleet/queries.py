@@ -14,7 +14,7 @@ from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.protocol.committee import Committee
 from dragon_cli.errors import NotListed
-from dragon_cli.fleet.layout import EXPLORER, STREAMS, Home, aggregator_name
+from dragon_cli.fleet.layout import EXPLORER, Home, aggregator_name
 from dragon_cli.hints import with_hint
 
 T = TypeVar("T")
@@ -101,16 +101,16 @@ def service_views(urls: Mapping[str, str], http: HttpClient) -> list[ServiceView
 
 
 def services(committee: Committee, home: Home) -> dict[str, str]:
-    """Return the URLs of the aggregators, by rank, of the fleet's stream service and its explorer.
+    """Return the URLs of the aggregators, by rank, of the fleet's stream services and its explorer.
 
-    Not of the prover: in containers only the stream service can reach it.
+    Not of the provers: in containers only the stream services can reach them.
 
     Raises SettingsError: the list of the fleet's services cannot be read.
     """
     ranked = sorted(committee.aggregators, key=lambda aggregator: aggregator.rank)
     found = {aggregator_name(each.rank): each.url for each in ranked}
-    listed = home.services()
-    return found | {name: listed[name] for name in (STREAMS, EXPLORER) if name in listed}
+    found |= home.stream_services()
+    return found | {name: url for name, url in home.services().items() if name == EXPLORER}
 
 
 def settled_until(committee: Committee, http: HttpClient) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dragon.net import tls
-from dragon_cli.fleet.layout import EXPLORER, PROVER, SEQUENCER, STREAMS, Home, service_kind
+from dragon_cli.fleet.layout import EXPLORER, PROVER, SEQUENCER, Home, service_kind
 
 
 def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0) -> dict[str, str]:
@@ -18,14 +18,15 @@ def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0
         rank: the rank of an aggregator.
     """
     listening = {"DRAGON_HOST": host, "DRAGON_PORT": str(port), **transport(home, service)}
-    if service == PROVER:
-        return listening | {"ZKP_TOKEN_FILE": str(home.token(PROVER))}
+    kind = service_kind(service)
+    if kind == "zkp":
+        return listening | {"ZKP_TOKEN_FILE": str(home.token(service))}
     common = listening | {
         "DRAGON_COMMITTEE": str(home.known_file),
         "SEQUENCER_NODES_FILE": str(home.nodes_file),
     }
-    if service == STREAMS:
-        return common | _stream_service(home)
+    if kind == "stream":
+        return common | _stream_service(home, service)
     if service == EXPLORER:
         return common | _explorer(home)
     database = str(home.database(service))
@@ -35,7 +36,7 @@ def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0
             "SEQUENCER_APP": home.committee().sequencer.app,
             "SEQUENCER_DATABASE": database,
         }
-    if service_kind(service) == "aggregator":
+    if kind == "aggregator":
         return common | {"AGGREGATOR_DATABASE": database, "AGGREGATOR_RANK": str(rank)}
     return common | _operator(home, service)
 
@@ -57,14 +58,15 @@ def _operator(home: Home, operator: str) -> dict[str, str]:
     return found
 
 
-def _stream_service(home: Home) -> dict[str, str]:
-    database = home.database(STREAMS)
+def _stream_service(home: Home, service: str) -> dict[str, str]:
+    database = home.database(service)
+    provers = home.provers() or {PROVER: "http://127.0.0.1:5200"}
     return {
-        "STREAM_KEYSTORE": str(home.keystore(STREAMS)),
-        "STREAM_PASSWORD_FILE": str(home.password(STREAMS)),
-        "STREAM_TOKEN_FILE": str(home.token(STREAMS)),
-        "STREAM_PROVER_URL": home.services().get(PROVER, "http://127.0.0.1:5200"),
-        "STREAM_PROVER_TOKEN_FILE": str(home.prover_token),
+        "STREAM_KEYSTORE": str(home.keystore(service)),
+        "STREAM_PASSWORD_FILE": str(home.password(service)),
+        "STREAM_TOKEN_FILE": str(home.token(service)),
+        "STREAM_PROVER_URLS": ",".join(provers.values()),
+        "STREAM_PROVER_TOKEN_FILE": str(home.prover_token(service)),
         "STREAM_DATABASE": str(database),
         "STREAM_DATA": str(database.with_name("streams")),
     }
@@ -72,8 +74,8 @@ def _stream_service(home: Home) -> dict[str, str]:
 
 def _explorer(home: Home) -> dict[str, str]:
     found = {"EXPLORER_DATABASE": str(home.database(EXPLORER))}
-    if streams := home.services().get(STREAMS):
-        found["EXPLORER_STREAM_URLS"] = streams
+    if streams := home.stream_services():
+        found["EXPLORER_STREAM_URLS"] = ",".join(streams.values())
     if home.public_file.exists():
         found["EXPLORER_PUBLIC_FILE"] = str(home.public_file)
     if home.alerts_file.exists():

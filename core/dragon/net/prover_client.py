@@ -68,6 +68,10 @@ class ProverClient:
         request.verify(parameters, message, response.body)
         return response.body
 
+    def check(self, *, deadline: float) -> None:
+        """Ask whether the prover works. Raises PeerError. Args: `deadline`, in seconds."""
+        self.http.get(f"{self.url}/healthz", deadline=deadline).successful()
+
 
 @dataclass(frozen=True, slots=True)
 class _Statement:

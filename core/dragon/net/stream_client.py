@@ -247,8 +247,18 @@ class Sender:
     `StreamClient.ingest` turns it into Unreachable or Unavailable (try again) or BadAnswer.
     """
 
-    def __init__(self, socket: ClientConnection, sequence: int, total: int, mode: str) -> None:
+    def __init__(
+        self,
+        socket: ClientConnection,
+        sequence: int,
+        total: int,
+        mode: str,
+        *,
+        may_end_window: bool = False,
+    ) -> None:
+        """`may_end_window`: whether the service knows `end_window`, as earlier ones do not."""
         self._socket = socket
+        self._may_end_window = may_end_window
         self._credit = 0
         self.sequence = sequence  # chunks of the stream that are stored
         self.total = total  # bytes of the stream that are stored
@@ -264,7 +274,8 @@ class Sender:
             raise BadAnswer(f"the first message is {said.get('type')!a}, expected 'hello'")
         members = Members(said, "hello")
         sequence, total = members.integer("sequence"), members.integer("bytes")
-        return cls(socket, sequence, total, members.text("mode"))
+        may_end_window = said.get("end_window") is True
+        return cls(socket, sequence, total, members.text("mode"), may_end_window=may_end_window)
 
     def send(self, data: bytes | memoryview) -> None:
         """Send one message, as soon as there is credit for it."""
@@ -279,6 +290,13 @@ class Sender:
     def flush(self) -> None:
         """Ask the service to make a chunk of the data that it has received."""
         self._socket.send(json.dumps({"type": "flush"}))
+
+    def end_window(self) -> None:
+        """Flush, and ask the service not to wait for more data before it closes the window."""
+        if self._may_end_window:
+            self._socket.send(json.dumps({"type": "end_window"}))
+        else:
+            self.flush()
 
     def receive(self, seconds: float | None) -> bool:
         """Read one message of the service.

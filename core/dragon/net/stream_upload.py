@@ -32,6 +32,7 @@ class StreamUpload:
         base: the bytes that the stream must have before the first piece; None: any number.
         progress: called with the bytes and chunks of the stream that are stored.
         retries: what happens while the service cannot be reached or stores nothing.
+        end_window: whether the last window is closed at the end, and not later with other data.
 
     `first` is the number of the first chunk, known after the first connection.
     """
@@ -42,6 +43,7 @@ class StreamUpload:
     base: int | None = None
     progress: Progress = lambda _bytes, _chunks: None
     retries: Retries = field(default_factory=Retries)
+    end_window: bool = False
     first: int | None = field(default=None, init=False)
     _pending: deque[bytes] = field(default_factory=deque)  # pieces that are not stored yet
     _stored_bytes: int = 0  # bytes of the stream before the pending pieces
@@ -88,7 +90,10 @@ class StreamUpload:
             sender.receive(0.0)  # the service may have stored data while the source was slow
             self._report(sender)
             self._send(sender, piece)
-        sender.flush()
+        if self.end_window:
+            sender.end_window()
+        else:
+            sender.flush()
         end = self._stored_bytes + sum(map(len, self._pending))
         while self._pending:
             sender.receive_or_idle()

@@ -39,7 +39,7 @@ def create(
     clients: Clients | None = None,
     exceptions: Exceptions = NO_EXCEPTIONS,
     certification: Certification | None = None,
-    degraded: Reasons = tuple,
+    degraded: Reasons | None = None,
 ) -> OpenAPI:
     """Make an app whose errors are problem documents, with the common routes.
 
@@ -54,7 +54,7 @@ def create(
         clients: whose requests share which processor time; None: nothing is limited.
         exceptions: requests that are limited in another way.
         certification: of a service with a log, for `/readyz` and metrics.
-        degraded: returns what does not work, and keeps the service from no work now.
+        degraded: returns the faults in spite of which the service does its work, for `/readyz`.
     """
     app = openapi.make_app(name, title=title, tokens=tokens)
     app.config["MAX_CONTENT_LENGTH"] = max_body
@@ -82,13 +82,14 @@ def install_common_routes(
     refused: openapi.Responses | None = None,
     unhealthy: Reasons = tuple,
     certification: Certification | None = None,
-    degraded: Reasons = tuple,
+    degraded: Reasons | None = None,
 ) -> None:
     """Add request ids, `/healthz`, `/readyz`, `/metrics`, and `/openapi.json` with its page.
 
     Args:
         failed: the documented responses of a failure within the service.
         refused: those of clients that have used their share of processor time.
+        degraded: returns the faults in spite of which the service does its work.
     """
     refused = refused or {}
     request_id.install(app)
@@ -110,8 +111,8 @@ def install_common_routes(
             "status": "not ready" if reasons else "ready",
             "reasons": reasons,
         }
-        if warnings := list(degraded()):
-            answer["degraded"] = warnings
+        if degraded is not None:
+            answer["degraded"] = list(degraded())
         if certification is not None:
             answer["certification"] = certification.to_json()
         return jsonify(answer), 503 if reasons else 200

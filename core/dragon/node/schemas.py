@@ -101,10 +101,7 @@ class Certification(Schema):
 
 
 class Readiness(Schema):
-    """`certification`: of services with a log.
-
-    `degraded`: what does not work, and keeps the service from no work now.
-    """
+    """`certification`: of services with a log. `degraded`: of stream services."""
 
     status: Literal["ready", "not ready"]
     reasons: list[str]

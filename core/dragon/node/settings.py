@@ -20,6 +20,7 @@ from dragon.protocol.lineage import Lineage
 MIN_TOKEN_CHARS: Final = 16
 MAX_INTEGER_DIGITS: Final = 9
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}", re.ASCII)
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+", re.ASCII)
 
 
 # By setting: what it means, for the tables of `docs/reference.md`.
@@ -97,7 +98,13 @@ class Environment:
 
     def token(self, name: str) -> str:
         """Return the secret token in the file that the setting names."""
-        path = self.path(name)
+        return self._token_in(name, self.path(name))
+
+    def tokens(self, name: str) -> tuple[str, ...]:
+        """Return the secret tokens in the files that the setting lists."""
+        return tuple(self._token_in(name, path) for path in self.paths(name))
+
+    def _token_in(self, name: str, path: Path) -> str:
         try:
             token = path.read_text("ascii").strip()
         except UnicodeDecodeError:
@@ -136,6 +143,25 @@ class Environment:
                     )
                     raise SettingsError(message, setting=name) from None
         return tuple(listed)
+
+    def urls(self, name: str, default: str = "", *, example: str, most: int) -> tuple[str, ...]:
+        """Return a list of URLs without a path, each once, at most `most`.
+
+        Args: `example`, a URL for the error message.
+        """
+        listed = self._listed(name) or [default] * bool(default)
+        urls = tuple(dict.fromkeys(each.rstrip("/") for each in listed))
+        for url in urls:
+            if not _URL.fullmatch(url):
+                message = (
+                    f"the setting {name} contains {url!a}; expected scheme, host and port without "
+                    f"a path, for example {example}"
+                )
+                raise SettingsError(message, setting=name)
+        if len(urls) > most:
+            message = f"the setting {name} has {len(urls)} URLs; at most {most} are allowed"
+            raise SettingsError(message, setting=name)
+        return urls
 
     def _listed(self, name: str) -> list[str]:
         return [each.strip() for each in self.values.get(name, "").split(",") if each.strip()]

@@ -81,11 +81,10 @@ def composition_at(
     """
     total, k = ext.ZERO, 0
     for family in families:
-        plain, adjusted = ext.ZERO, ext.ZERO
-        for numerator in family.numerators:
-            plain = ext.add(plain, ext.mul(coefficients[2 * k], numerator))
-            adjusted = ext.add(adjusted, ext.mul(coefficients[2 * k + 1], numerator))
-            k += 1
+        end = k + len(family.numerators)
+        plain = ext.inner_product(coefficients[2 * k : 2 * end : 2], family.numerators)
+        adjusted = ext.inner_product(coefficients[2 * k + 1 : 2 * end : 2], family.numerators)
+        k = end
         weighted = ext.add(plain, ext.mul(ext.power(z, family.exponent), adjusted))
         quotient = ext.mul(family.factor, ext.inverse(family.vanishing))
         total = ext.add(total, ext.mul(weighted, quotient))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dragon.stark.airs.blocks import BlocksAir
-from dragon.stark.commitment import decode_outputs
+from dragon.stark.commitment import check_outputs, decode_outputs
 from dragon.stark.parameter_sets import MAX_BLOCKS, named_set, strict_set
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.verifier import verify
@@ -54,7 +54,7 @@ def window_outputs(identity: bytes, commitments: Sequence[bytes]) -> list[bytes]
     if not isinstance(commitments, (list, tuple)) or len(commitments) > MAX_CHUNKS:
         message = f"a window must be a list of at most {MAX_CHUNKS} commitments"
         raise ProofRefused(Reason.INPUT, message)
-    decode_outputs((identity, *commitments))
+    check_outputs((identity, *commitments))
     if identity in commitments:
         chunk = commitments.index(identity)
         message = f"the commitment of chunk {chunk} equals the identity"

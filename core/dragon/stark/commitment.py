@@ -44,13 +44,19 @@ def decode_output(raw: bytes) -> Digest:
 
 def decode_outputs(outputs: Sequence[bytes]) -> tuple[Digest, ...]:
     """Decode many outputs together. Raises ProofRefused (input), as `decode_output` does."""
-    for raw in outputs:
-        _require_bytes(raw, OUTPUT_BYTES, "an output")
+    check_outputs(outputs)
+    elements = iter(field.decode(b"".join(outputs)))
+    return tuple(zip(elements, elements, elements, elements, strict=True))
+
+
+def check_outputs(outputs: Sequence[bytes]) -> None:
+    """Check outputs without decoding them. Raises ProofRefused (input), as `decode_output` does."""
+    if not all(isinstance(raw, bytes) and len(raw) == OUTPUT_BYTES for raw in outputs):
+        raise ProofRefused(Reason.INPUT, f"an output must have {OUTPUT_BYTES} bytes")
     try:
-        elements = iter(field.decode(b"".join(outputs)))
+        field.check_encoded(b"".join(outputs))
     except ProofRefused:
         raise ProofRefused(Reason.INPUT, "an output contains a word that is not below p") from None
-    return tuple(zip(elements, elements, elements, elements, strict=True))
 
 
 def opening_limbs(opening: bytes) -> list[int]:

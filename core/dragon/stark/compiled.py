@@ -8,12 +8,13 @@ standard library.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from dragon.stark.channel import ProofReader
-from dragon.stark.extension import Element
-from dragon.stark.parameters import Lengths, Parameters
-from dragon.stark.transcript import FriCommitments, OutOfDomain
+if TYPE_CHECKING:  # these modules use this one
+    from dragon.stark.channel import ProofReader
+    from dragon.stark.extension import Element
+    from dragon.stark.parameters import Lengths, Parameters
+    from dragon.stark.transcript import FriCommitments, OutOfDomain
 
 
 class Compiled(Protocol):
@@ -37,6 +38,12 @@ class Compiled(Protocol):
 
         Raises ZeroDivisionError: u lies in the subgroup.
         """
+
+    def encode(self, elements: Sequence[int]) -> bytes:
+        """What `dragon.stark.field.encode` returns, for elements in [0, p)."""
+
+    def decode(self, raw: bytes) -> list[int]:
+        """What `dragon.stark.field.decode` returns, for words below p."""
 
 
 _compiled: Compiled | None = None

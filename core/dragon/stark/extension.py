@@ -11,6 +11,7 @@ serves all three coordinates, and the sum is reduced once at its end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from operator import mul as times
 from typing import Final, TypeAlias
 
@@ -63,6 +64,18 @@ def mul(a: Element, b: Element) -> Element:
     )
 
 
+def inner_product(left: Sequence[Element], right: Sequence[Element]) -> Element:
+    """Σ left_i·right_i, reduced once at the end."""
+    c0 = c1 = c2 = c3 = c4 = 0
+    for (a0, a1, a2), (b0, b1, b2) in zip(left, right, strict=True):
+        c0 += a0 * b0
+        c1 += a0 * b1 + a1 * b0
+        c2 += a0 * b2 + a1 * b1 + a2 * b0
+        c3 += a1 * b2 + a2 * b1
+        c4 += a2 * b2
+    return (c0 + c3) % P, (c1 - 2 * c3 + c4) % P, (c2 - 2 * c4) % P
+
+
 def product(factors: Iterable[Element]) -> Element:
     """The product of these elements; one if there are none."""
     result = ONE
@@ -72,13 +85,18 @@ def product(factors: Iterable[Element]) -> Element:
 
 
 def power(a: Element, exponent: int) -> Element:
-    """a^exponent for exponent >= 0, by squaring."""
-    result = ONE
-    for bit in f"{exponent:b}":
-        result = mul(result, result)
-        if bit == "1":
-            result = mul(result, a)
-    return result
+    """a^exponent for exponent >= 0, by squaring. A verifier takes many powers of the same a."""
+    bits = f"{exponent:b}"[::-1]
+    return product(_square(a, k) for k, bit in enumerate(bits) if bit == "1")
+
+
+@lru_cache(maxsize=256)
+def _square(a: Element, times_squared: int) -> Element:
+    """a^(2^times_squared)."""
+    if times_squared == 0:
+        return a
+    root = _square(a, times_squared - 1)
+    return mul(root, root)
 
 
 def conjugate(z: Element) -> Element:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from dragon.stark import compiled
 from dragon.stark.refusal import ProofRefused, Reason
 
 P: Final = 2**61 + 20 * 2**32 + 1
@@ -18,6 +19,8 @@ TWO_ADICITY: Final = 34  # p - 1 = 2^34 · 13 · 167 · 211 · 293
 ELEMENT_BYTES: Final = 8
 R: Final = 2**64 % P
 R_INVERSE: Final = pow(R, -1, P)
+
+_MANY: Final = 128  # elements: fewer are converted as fast in plain Python
 
 _ROOTS: Final = tuple(pow(GENERATOR, (P - 1) >> k, P) for k in range(TWO_ADICITY + 1))
 
@@ -82,6 +85,9 @@ def batch_inverse(elements: Sequence[int]) -> list[int]:
 
 def encode(elements: Iterable[int]) -> bytes:
     """Encode each element in 8 bytes: Montgomery form, big endian (section 1.2)."""
+    elements = list(elements)
+    if len(elements) >= _MANY and (functions := compiled.in_use()):
+        return functions.encode([x % P for x in elements])
     words = [x * R % P for x in elements]
     return struct.pack(f">{len(words)}Q", *words)
 
@@ -91,8 +97,20 @@ def decode(raw: bytes) -> list[int]:
 
     Raises ProofRefused (non_canonical): a word is not below p.
     """
+    words = _words(raw)
+    if len(words) >= _MANY and (functions := compiled.in_use()):
+        return functions.decode(raw)
+    return [word * R_INVERSE % P for word in words]
+
+
+def check_encoded(raw: bytes) -> None:
+    """Check that `raw`, a multiple of 8 bytes, encodes elements. Raises as `decode` does."""
+    _words(raw)
+
+
+def _words(raw: bytes) -> tuple[int, ...]:
     words = struct.unpack(f">{len(raw) // ELEMENT_BYTES}Q", raw)
     if words and max(words) >= P:
         message = "a field element is encoded as a word that is not below p"
         raise ProofRefused(Reason.NON_CANONICAL, message)
-    return [word * R_INVERSE % P for word in words]
+    return words

@@ -66,15 +66,13 @@ class HashChain:
     def words(self, count: int) -> list[int]:
         """`count` uniform 64-bit numbers: the same as so many draws of eight bytes each."""
         drawn: list[int] = []
-        while len(drawn) < count:
-            if not self._spare:
-                self._spare = self._block()
-            if len(self._spare) % _WORD_BYTES:
-                drawn.append(int.from_bytes(self.draw(_WORD_BYTES), "big"))
-                continue
-            size = min(len(self._spare), _WORD_BYTES * (count - len(drawn)))
-            drawn += struct.unpack(f">{size // _WORD_BYTES}Q", self._spare[:size])
-            self._spare = self._spare[size:]
+        while len(drawn) < count and len(self._spare) % _WORD_BYTES:
+            drawn.append(int.from_bytes(self.draw(_WORD_BYTES), "big"))
+        size = _WORD_BYTES * (count - len(drawn))
+        blocks = -(-max(0, size - len(self._spare)) // DIGEST_BYTES)
+        stream = self._spare + b"".join([self._block() for _ in range(blocks)])
+        drawn += struct.unpack(f">{size // _WORD_BYTES}Q", stream[:size])
+        self._spare = stream[size:]
         return drawn
 
     def base(self) -> int:

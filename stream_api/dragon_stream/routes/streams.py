@@ -39,7 +39,6 @@ from dragon_stream.schemas import (
 from dragon_stream.serializers import stream_to_json
 from dragon_stream.streams import Stream, StreamConfig
 
-DEFAULT_WINDOW_CHUNKS: Final = 63  # with the identity, a proof of 64 blocks
 MAX_UPLOAD_BYTES: Final = 1 << 20  # body of an upload; larger data goes through the WebSocket
 
 
@@ -184,6 +183,12 @@ def _read_config(members: Members) -> StreamConfig:
     def word(name: str, words: list[str]) -> str:
         return members.word(name, words) if name in members else words[0]
 
+    def size(most: int) -> int | None:
+        """The chunks of every window; null, or absent, leaves them to the rate."""
+        if members.take_null("window_chunks") or "window_chunks" not in members:
+            return None
+        return members.integer("window_chunks", least=1, most=most)
+
     readings = Readings.from_json(members.take("readings")) if "readings" in members else None
     limits = _limits(readings)
     config = StreamConfig(
@@ -192,7 +197,7 @@ def _read_config(members: Members) -> StreamConfig:
         number(
             "chunk_bytes", limits.chunk_bytes[-1], limits.chunk_bytes[0], limits.chunk_bytes[-1]
         ),
-        number("window_chunks", limits.default_chunks, 1, limits.most_chunks),
+        size(limits.most_chunks),
         number("window_ms", 5000, MIN_WINDOW_MS, MAX_WINDOW_MS),
         word("mode", limits.modes),
         number("retention_seconds", 86_400, MIN_RETENTION_SECONDS, MAX_RETENTION_SECONDS),
@@ -208,33 +213,28 @@ class _Limits:
 
     modes: list[str]  # the first one is the default
     chunk_bytes: range  # the last one is the default
-    default_chunks: int  # of a window
     most_chunks: int  # of a window
 
 
 def _limits(readings: Readings | None) -> _Limits:
-    """With readings, one message is one chunk and one reading, and all chunks state one length.
-
-    A window of 62 readings after the one that it carries needs a proof of 64 blocks, and one of 63
-    would need 128.
-    """
+    """With readings, one message is one chunk and one reading, and all chunks state one length."""
     if readings is None:
         whole = range(1, MAX_CHUNK_BYTES + 1)
-        return _Limits([BYTES_MODE, MESSAGE_MODE], whole, DEFAULT_WINDOW_CHUNKS, MAX_CHUNKS)
+        return _Limits([BYTES_MODE, MESSAGE_MODE], whole, MAX_CHUNKS)
     most = readings.most_chunks(readings.carry)
-    default = min(DEFAULT_WINDOW_CHUNKS - readings.carry, most)
-    return _Limits([MESSAGE_MODE], range(readings.length, readings.length + 1), default, most)
+    return _Limits([MESSAGE_MODE], range(readings.length, readings.length + 1), most)
 
 
 def warnings(config: StreamConfig) -> list[str]:
     """Warn of settings that cost more than necessary."""
     carried = config.readings is not None and config.readings.carry
-    chunks = config.window_chunks + carried  # all but the first window carry one
+    size = config.sizes().sizes[0]  # the larger ones are filled to the last block
+    chunks = size + carried  # all but the first window carry one
     blocks = 1 << chunks.bit_length()
     if chunks + 1 == blocks:
         return []
     message = (
-        f"a window of {config.window_chunks} chunks costs as much as one of {blocks - 1 - carried}:"
+        f"a window of {size} chunks costs as much as one of {blocks - 1 - carried}:"
         f" {blocks - 1 - chunks} of its {blocks} blocks are padding"
     )
     return [message]

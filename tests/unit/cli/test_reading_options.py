@@ -154,7 +154,7 @@ def test_a_stream_is_created_with_what_the_options_say(create: Run, service: Ser
     assert code == 0
     assert service.settings is not None
     assert service.settings["readings"]["rise"] == "500"
-    assert (service.settings["mode"], service.settings["window_chunks"]) == ("message", 24)
+    assert (service.settings["mode"], service.settings["window_chunks"]) == ("message", None)
     text = " ".join(out.split())
     assert "created: stream cold 0x" in text
     assert "every committed reading is from 2 to 8 °C" in text
@@ -162,6 +162,12 @@ def test_a_stream_is_created_with_what_the_options_say(create: Run, service: Ser
     assert "from each window to the next (`carry` is set)" in text
     assert "the mean of its committed readings is from 3 to 6 °C" in text
     assert "dragon stream --csv FILE --column COLUMN --stream cold" in text
+
+
+def test_windows_with_a_bound_on_their_total_have_one_size(create: Run, service: Service) -> None:
+    assert create(*COLD_OPTIONS, "--sum", "total:2:300", "--most", 25)[0] == 0
+    assert service.settings is not None
+    assert service.settings["window_chunks"] == 25
 
 
 def test_a_scale_of_zero_is_a_scale(create: Run, service: Service) -> None:

@@ -21,7 +21,7 @@ from dragon.errors import (
     LedgerUnavailable,
 )
 from dragon.log.ledger import Position
-from dragon_sequencer import errors
+from dragon_sequencer import bn254, errors, pairing
 from dragon_sequencer.client import SequencerClient, Timeouts
 from dragon_sequencer.devnet import main
 from dragon_sequencer.devnet.app import create_app
@@ -29,6 +29,7 @@ from dragon_sequencer.devnet.network import Network, Rules, Signer
 from dragon_sequencer.devnet.storage import Storage
 from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.packing import pack
+from dragon_sequencer.signatures import FACTOR_BYTES
 from wsgi import WsgiAdapter
 
 APP = "dragon"
@@ -643,6 +644,98 @@ def test_a_gateway_is_not_left_for_a_batch_that_came_after_its_page(world):
     before = world.asked("two:2")
     assert numbers(world.client.poll(position))[0] == 2
     assert world.asked("two:2") == before
+
+
+class Drawing:
+    """A source of random bytes that records how many are drawn."""
+
+    def __init__(self) -> None:
+        self.drawn: list[int] = []
+
+    def __call__(self, size: int) -> bytes:
+        self.drawn.append(size)
+        return random.Random(7).randbytes(size)
+
+
+@pytest.fixture
+def pairings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of pairs in each product of pairings that is computed."""
+    done: list[int] = []
+
+    def counting(pairs: list[Any]) -> bool:
+        done.append(len(pairs))
+        return is_one(pairs)
+
+    is_one = pairing.is_one
+    monkeypatch.setattr(pairing, "is_one", counting)
+    monkeypatch.setattr(
+        pairing,
+        "is_signed",
+        lambda point, signature, lines: counting(
+            [(point, lines), (bn254.negate_g1(signature), pairing.GENERATOR_LINES)]
+        ),
+    )
+    return done
+
+
+def grown(world: World, *, to: int) -> Network:
+    """A network with the same history, up to batch `to`."""
+    network = world.another_network()
+    for number in range(1, to + 1):
+        world.publish(number, network=network)
+    return network
+
+
+def forgetting(world: World, **options: Any) -> SequencerClient:
+    """A client that remembers nothing of other tests."""
+    world.nodes = NodeList(list(world.nodes.nodes.values()))
+    return world.make_client(**options)
+
+
+def test_a_proof_that_several_gateways_show_is_verified_once(world, pairings):
+    longer = world.honest(grown(world, to=2))
+    world.wire.mount("one:1", world.honest(grown(world, to=1)))
+    for host in HOSTS[1:]:
+        world.wire.mount(host, longer)
+    client = forgetting(world)
+    position = client.poll(Position())[-1].position
+    assert len(pairings) == 1
+
+    assert client.poll(position) == []  # gateway one is behind, as the comparison shows
+    assert numbers(client.poll(position)) == [2]
+    assert client.last_finalized_index() == 2
+
+    assert len(pairings) == 2
+
+
+def test_of_several_newer_proofs_the_forged_one_attracts_nobody(world, pairings):
+    world.wire.mount("one:1", world.honest(grown(world, to=1)))
+    world.wire.mount("three:3", world.honest(grown(world, to=2)))
+    world.wire.mount("four:4", world.honest(grown(world, to=3)))
+    world.publish(7)
+    world.wire.mount("two:2", serving_only_its_newest(world, index=10**9))
+    client = forgetting(world, entropy=(entropy := Drawing()))
+    position = client.poll(Position())[-1].position
+    del pairings[:]
+
+    assert client.poll(position) == []
+    assert entropy.drawn == [3 * FACTOR_BYTES]
+    assert pairings == [2, 2, 2, 2]  # all together, and then each to find the forged one
+    asked = world.asked("two:2")
+    assert numbers(client.poll(position)) == [2]
+    assert world.asked("two:2") == asked
+
+
+def test_several_newer_proofs_are_verified_together(world, pairings):
+    for host, to in zip(HOSTS, (1, 2, 3, 4), strict=True):
+        world.wire.mount(host, world.honest(grown(world, to=to)))
+    client = forgetting(world, entropy=(entropy := Drawing()))
+    position = client.poll(Position())[-1].position
+    del pairings[:]
+
+    assert client.poll(position) == []
+    assert entropy.drawn == [3 * FACTOR_BYTES]
+    assert pairings == [2]
 
 
 # Gateways that are slow

@@ -20,7 +20,7 @@ from stream_simulation import STREAMS, TOKEN, StreamWorld
 
 DEFAULTS = {
     "chunk_bytes": 65_536,
-    "window_chunks": 63,
+    "window_chunks": None,
     "window_ms": 5000,
     "mode": "bytes",
     "retention_seconds": 86_400,
@@ -117,6 +117,29 @@ def test_an_invalid_setting_is_refused_by_name(
 )
 def test_an_invalid_body_is_refused(world: StreamWorld, body: bytes, title: str) -> None:
     assert problem(ask(world, "POST", "/streams", data=body)) == (400, title)
+
+
+def test_windows_have_a_fixed_size_if_one_is_named(world: StreamWorld) -> None:
+    def made(name: str, **wanted: object) -> list[object]:
+        answer = ask(world, "POST", "/streams", data=json.dumps({"name": name, **wanted}))
+        found = answer.json()
+        return [found["window_chunks"], found["max_window_chunks"], len(found["warnings"])]
+
+    assert made("unnamed") == [None, 1023, 0]
+    assert made("null", window_chunks=None) == [None, 1023, 0]
+    assert made("named", window_chunks=31) == [31, 31, 0]
+    assert made("padded", window_chunks=32) == [32, 32, 1]
+
+
+def test_a_request_that_names_no_size_finds_a_stream_with_any(world: StreamWorld) -> None:
+    """Earlier releases fixed a size in every stream."""
+    ask(world, "POST", "/streams", data=b'{"name":"earlier","window_chunks":31}')
+
+    found = ask(world, "POST", "/streams", data=b'{"name":"earlier"}')
+    other = ask(world, "POST", "/streams", data=b'{"name":"earlier","window_chunks":63}')
+
+    assert (found.status_code, found.json()["window_chunks"]) == (200, 31)
+    assert problem(other) == (409, "already_made")
 
 
 @pytest.mark.parametrize("name", sorted(DEFAULTS))

@@ -19,6 +19,7 @@ from dragon_stream.damage import Damage
 from dragon_stream.records import Chunk
 from dragon_stream.segments import Segments
 from dragon_stream.store import StreamRow
+from dragon_stream.window_sizes import WindowSizes
 from dragon_stream.writer import Destination, Writer
 from local_streams import cold_chain
 
@@ -85,11 +86,20 @@ class Case:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    def made(mode: str = BYTES_MODE, *, chunk: int = 10, window: int = 3, ms: int = 1000) -> Case:
+    def made(
+        mode: str = BYTES_MODE,
+        *,
+        chunk: int = 10,
+        window: int = 3,
+        ms: int = 1000,
+        sizes: WindowSizes | None = None,
+    ) -> Case:
         row = StreamRow(*(bytes(32), "s", bytes(32), "standard", chunk, window, ms, mode, 60, 0))
         clock, full_windows, writer = [5000], list[Chunker](), RecordingWriter()
         segments = Segments(tmp_path / mode)
-        chunker = Chunker(row, segments, writer, lambda: clock[0], full_windows.append)
+        chunker = Chunker(
+            *(row, segments, writer, lambda: clock[0], full_windows.append), sizes=sizes
+        )
         source = Source()
         chunker.attach(source)
         return Case(chunker, writer, source, clock, full_windows, segments)
@@ -195,6 +205,125 @@ def test_the_time_of_the_next_window_begins_with_its_first_data(make: Make) -> N
     case.due()
     case.writer.step()
     assert case.due() == [2]
+
+
+# -- adaptive windows ----------------------------------------------------------------------------
+
+GROWING = WindowSizes((2, 4, 8), pace_ms=500)
+
+
+def send(case: Case, messages: int) -> None:
+    """Messages of a byte each that are on disk at once."""
+    case.feed(*[b"x"] * messages)
+    case.writer.step()
+
+
+def close(case: Case) -> int:
+    """Close the window that is due. Return its chunks."""
+    if due := case.due():
+        case.chunker.window_closed(len(due))
+    return len(due)
+
+
+def test_windows_grow_and_shrink_with_the_rate(make: Make) -> None:
+    case = make(MESSAGE_MODE, sizes=GROWING)
+    send(case, 2)
+    assert close(case) == 2  # the first one is full at once
+
+    closed = []
+    for messages in (1, 2, 3, 2, 1, 1, 0):  # every 250 ms
+        case.clock[0] += 250
+        send(case, messages)
+        closed.append(close(case))
+
+    assert closed == [0, 2, 0, 4, 0, 4, 0]  # of 3, 6 and 4 waiting ones
+
+
+def test_a_window_of_the_largest_size_never_waits(make: Make) -> None:
+    case = make(MESSAGE_MODE, sizes=GROWING)
+    send(case, 30)
+
+    assert case.chunker.pending_windows == 3
+    assert [close(case) for _ in range(4)] == [8, 8, 8, 0]
+    send(case, 2)  # they make 8 with the other six
+    assert close(case) == 8
+    assert case.chunker.pending_windows == 0
+
+
+def test_a_window_whose_time_has_passed_need_not_wait_for_a_larger_size(make: Make) -> None:
+    case = make(MESSAGE_MODE, sizes=GROWING, ms=1000)
+    send(case, 2)
+    close(case)
+    send(case, 5)
+    case.clock[0] += 999
+    assert case.chunker.due_chunks(case.clock[0], uncertified=40) == []
+
+    case.clock[0] += 1
+
+    assert len(case.chunker.due_chunks(case.clock[0], uncertified=40)) == 4
+
+
+def test_the_pipeline_is_woken_once_for_each_size(make: Make) -> None:
+    case = make(MESSAGE_MODE, sizes=GROWING)
+    woken = []
+    for _ in range(9):
+        send(case, 1)
+        woken.append(len(case.full_windows))
+
+    assert woken == [0, 1, 1, 2, 2, 2, 2, 3, 3]
+
+
+def test_a_restart_closes_what_is_there(make: Make) -> None:
+    case = make(MESSAGE_MODE, sizes=GROWING)
+    send(case, 13)
+    stored = case.segments.recover().stored
+
+    again = make(MESSAGE_MODE, sizes=GROWING)
+    again.chunker.resume(0, 0, 4000, stored)
+
+    assert close(again) == 8
+    again.clock[0] += 500
+    assert close(again) == 4
+
+
+def test_a_source_that_ends_its_window_need_not_wait(make: Make) -> None:
+    case = make(window=5)
+    case.feed(b"x" * 14)
+    case.chunker.end_window(case.source)
+    assert case.due() == []  # not on disk yet
+    case.writer.step()
+    assert case.full_windows == [case.chunker]
+
+    case.feed(b"the next window")
+    case.writer.step()
+
+    assert close(case) == 2
+    case.clock[0] += 500
+    assert case.due() == []
+
+
+def test_ended_windows_are_as_far_apart_as_the_shortest_ones(make: Make) -> None:
+    case = make(window=5)
+    for expected in (1, 0, 2):
+        case.feed(b"few")
+        case.chunker.end_window(case.source)
+        case.writer.step()
+        assert close(case) == expected
+        case.clock[0] += 50
+
+
+def test_an_empty_window_cannot_be_ended(make: Make) -> None:
+    case = make()
+    case.chunker.end_window(case.source)
+    case.feed(b"x" * 10)
+    case.writer.step()
+
+    assert case.due() == []
+
+
+def test_another_source_cannot_end_the_window(make: Make) -> None:
+    with pytest.raises(errors.StreamStopped):
+        make().chunker.end_window(Source())
 
 
 def test_an_empty_window_is_never_closed(make: Make) -> None:

@@ -55,9 +55,9 @@ def test_other_settings_have_the_documented_defaults(environ: dict[str, str]) ->
     found = Settings.from_environ(environ)
 
     assert found.committee == COMMITTEE
-    assert (found.secret, found.token, found.prover_token) == (KEY, TOKEN, PROVER_TOKEN)
+    assert (found.secret, found.token, found.prover_tokens) == (KEY, TOKEN, (PROVER_TOKEN,))
     assert (found.database, found.data) == (Path("data/stream.db"), Path("data/streams"))
-    assert (found.prover_url, found.max_pending_windows) == ("http://127.0.0.1:5200", 256)
+    assert (found.prover_urls, found.max_pending_windows) == (("http://127.0.0.1:5200",), 256)
     assert (found.host, found.port, found.threads) == ("127.0.0.1", 5300, 96)
     assert (found.connections, found.connections_per_address) == (1024, 512)
     assert found.origins == frozenset()
@@ -78,12 +78,40 @@ def test_an_origin_that_no_browser_sends_is_refused(environ: dict[str, str], ori
 
 
 def test_settings_override_the_defaults(environ: dict[str, str]) -> None:
-    given = {"STREAM_PROVER_URL": "https://prover:1", "STREAM_WAITING": "2"}
+    given = {"STREAM_PROVER_URLS": "https://a:1, https://b:2/", "STREAM_WAITING": "2"}
     given |= {"DRAGON_HOST": "::", "DRAGON_PORT": "80", "DRAGON_THREADS": "24"}
     found = Settings.from_environ(environ | given)
 
-    assert (found.prover_url, found.max_pending_windows) == ("https://prover:1", 2)
+    assert (found.prover_urls, found.max_pending_windows) == (("https://a:1", "https://b:2"), 2)
+    assert found.prover_tokens == (PROVER_TOKEN, PROVER_TOKEN)
     assert (found.host, found.port, found.threads) == ("::", 80, 24)
+
+
+def test_each_prover_may_have_a_token_of_its_own(environ: dict[str, str], folder: Path) -> None:
+    files = f"{folder / 'prover-token'},{folder / 'token'}"
+    environ |= {"STREAM_PROVER_TOKEN_FILE": files, "STREAM_PROVER_URLS": "http://a:1,http://b:2"}
+    assert Settings.from_environ(environ).prover_tokens == (PROVER_TOKEN, TOKEN)
+
+    error = refusal(environ | {"STREAM_PROVER_URLS": "http://a:1,http://b:2,http://c:3"})
+    assert error.facts == {"setting": "STREAM_PROVER_TOKEN_FILE"}
+    assert "2 files for 3 URLs" in str(error)
+
+
+@pytest.mark.parametrize("url", ["prover:5200", "http://prover/path", "ftp://prover", "http://a b"])
+def test_a_wrong_url_of_a_prover_is_refused(environ: dict[str, str], url: str) -> None:
+    error = refusal(environ | {"STREAM_PROVER_URLS": f"http://a:1,{url}"})
+    assert error.facts == {"setting": "STREAM_PROVER_URLS"}
+    assert repr(url) in str(error)
+
+
+def test_there_are_at_most_16_provers(environ: dict[str, str]) -> None:
+    urls = ",".join(f"http://prover:{port}" for port in range(1, 18))
+    assert "17 URLs" in str(refusal(environ | {"STREAM_PROVER_URLS": urls}))
+
+
+def test_the_former_setting_of_one_prover_is_refused_by_name(environ: dict[str, str]) -> None:
+    error = refusal(environ | {"STREAM_PROVER_URL": "http://prover:5200"})
+    assert "set STREAM_PROVER_URLS" in str(error)
 
 
 def test_the_key_is_read_from_the_keystore(

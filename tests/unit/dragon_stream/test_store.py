@@ -277,6 +277,7 @@ def test_the_sizes_of_proofs_of_an_earlier_release_are_known(file: Path) -> None
         connection.execute("DELETE FROM own_window_checks WHERE number = 1")  # the first releases
         connection.execute("ALTER TABLE own_window_checks DROP COLUMN proof_bytes")
         connection.execute("ALTER TABLE own_streams DROP COLUMN readings")
+        connection.execute("ALTER TABLE own_streams DROP COLUMN adaptive")
         connection.execute("DROP TABLE own_window_readings")
         connection.execute("UPDATE schema_stream SET version_num = 'stream_0003'")
 
@@ -287,6 +288,21 @@ def test_the_sizes_of_proofs_of_an_earlier_release_are_known(file: Path) -> None
         store.certify(STREAM, 0, 0)
         store.forget_proofs(STREAM, 10_000)
         assert store.proof_sizes(STREAM, 0, 3) == {0: 5, 1: 5, 2: 5}
+
+
+def test_whether_windows_grow_is_kept_and_checked(file: Path) -> None:
+    adaptive = replace(ROW, stream=b"\x09" * 32, name="growing", adaptive=True)
+    with opened(file) as made:
+        made.add_stream(ROW)
+        made.add_stream(adaptive)
+    with opened(file) as store:
+        assert sorted(row.adaptive for row in store.streams()) == [False, True]
+        assert all(store.is_whole(row) for row in store.streams())
+
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE own_streams SET adaptive = 1 - adaptive")
+    with opened(file) as store:
+        assert not any(store.is_whole(row) for row in store.streams())
 
 
 def test_a_damaged_size_is_unknown(store: Store, file: Path) -> None:

@@ -58,23 +58,27 @@ def test_the_settings_follow_from_the_readings(world: StreamWorld) -> None:
     assert answer.status_code == 201
     made = answer.json()
     assert made["descriptor"]["readings"] == COLD_CHAIN
-    expected = {"mode": "message", "chunk_bytes": 12, "window_chunks": 62, "warnings": []}
+    expected = {
+        "mode": "message", "chunk_bytes": 12, "window_chunks": None, "max_window_chunks": 62,
+        "warnings": [],
+    }  # fmt: skip
     assert {name: made[name] for name in expected} == expected
     assert create(world, "defaults").status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("changes", "window_chunks"),
+    ("changes", "largest"),
     [
         ({}, 62),
-        ({"most": 4095}, 62),
+        ({"most": 4095}, 1022),
+        ({"most": 300}, 254),
         ({"most": 17}, 16),
         ({"carry": False, "fall": "600", "rise": "600"}, 63),
         ({"carry": False, "fall": "600", "rise": "600", "most": 17}, 17),
     ],
 )
 def test_a_window_has_place_for_the_reading_that_it_carries(
-    world: StreamWorld, changes: dict[str, Json], window_chunks: int
+    world: StreamWorld, changes: dict[str, Json], largest: int
 ) -> None:
     name = f"n{len(world.components(STREAMS).streams.all())}"
     readings = {**COLD_CHAIN, **changes}
@@ -82,11 +86,19 @@ def test_a_window_has_place_for_the_reading_that_it_carries(
     made = create(world, name, readings=readings).json()
     more = create(world, f"{name}-more", readings=readings, window_chunks=readings["most"] + 1)
 
-    assert made["window_chunks"] == window_chunks
+    assert (made["window_chunks"], made["max_window_chunks"]) == (None, largest)
     assert problem(more) == (400, "integer_out_of_range", "window_chunks")
     if readings["carry"]:
         full = create(world, f"{name}-full", readings=readings, window_chunks=readings["most"])
         assert problem(full) == (400, "integer_out_of_range", "window_chunks")
+
+
+def test_windows_with_a_bound_on_their_total_never_grow(world: StreamWorld) -> None:
+    total: Json = {"kind": "total", "low": "0", "high": "50000"}
+
+    made = create(world, "totals", readings={**COLD_CHAIN, "most": 500, "sum": total}).json()
+
+    assert (made["window_chunks"], made["max_window_chunks"]) == (62, 62)
 
 
 @pytest.mark.parametrize(

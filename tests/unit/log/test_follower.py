@@ -329,7 +329,7 @@ def test_a_log_is_not_caught_up_after_an_outage(following: Following) -> None:
     assert not following.follower.caught_up
 
 
-def test_running_retries_after_an_outage_and_does_not_pause_while_there_are_entries(
+def test_running_retries_after_an_outage_and_does_not_pause_until_the_end_is_read(
     following: Following, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop = Turns(4)
@@ -338,10 +338,75 @@ def test_running_retries_after_an_outage_and_does_not_pause_while_there_are_entr
     waited = Turns(1)
     following.follower.run(waited)
 
-    assert stop.waits == [0.0, 0.0, 0.0, follower.POLL_PAUSE_SECONDS]
+    gathering, pause = follower.GATHER_PAUSE_SECONDS, follower.POLL_PAUSE_SECONDS
+    assert stop.waits == [0.0, 0.0, gathering, pause]
     assert following.log.position.index == 5
     assert waited.waits == [follower.ERROR_PAUSE_SECONDS]
     assert "ledger_unavailable" in caplog.text
+
+
+class Growing(Turns):
+    """Each wait adds entries to the ledger."""
+
+    def __init__(self, turns: int, ledger: PaperLedger, entries: int) -> None:
+        super().__init__(turns)
+        self._ledger, self._entries = ledger, entries
+
+    def wait(self, timeout: float | None = None) -> bool:
+        following = len(self._ledger.history) + 1
+        self._ledger.history += [f"flip {following + each}" for each in range(self._entries)]
+        return super().wait(timeout)
+
+
+def test_at_the_end_of_a_busy_ledger_entries_are_gathered_for_one_page(
+    following: Following,
+) -> None:
+    following.ledger.page = 10
+    following.follower.catch_up()
+    stop = Growing(4, following.ledger, 3)
+    following.follower.run(stop)
+
+    gathering = follower.GATHER_PAUSE_SECONDS
+    assert stop.waits == [follower.POLL_PAUSE_SECONDS, gathering, gathering, gathering]
+    assert following.log.position.index == 5 + 3 * 3
+
+
+def test_a_service_may_gather_entries_for_a_shorter_time(following: Following) -> None:
+    hurried = Follower(
+        *(following.log, following.ledger),
+        monotonic=lambda: following.clock.now,
+        gather_seconds=0.125,
+    )
+    hurried.catch_up()
+    stop = Growing(3, following.ledger, 1)
+    hurried.run(stop)
+
+    assert stop.waits == [follower.POLL_PAUSE_SECONDS, 0.125, 0.125]
+
+
+def test_a_log_that_is_behind_does_not_wait_for_more_entries(following: Following) -> None:
+    following.follower.catch_up()
+    following.clock.sleep(LENGTH_INTERVAL_SECONDS)
+    following.rewrite([f"flip {index}" for index in range(1, 20)])
+    stop = Turns(7)
+    following.follower.run(stop)
+
+    gathering = follower.GATHER_PAUSE_SECONDS  # until the ledger's length is asked
+    assert stop.waits == [gathering, *[0.0] * 5, gathering]
+    assert following.log.position.index == 19
+
+
+def test_a_log_that_was_not_caught_up_lately_does_not_wait_for_more_entries(
+    following: Following,
+) -> None:
+    following.ledger.page = 10
+    following.follower.catch_up()
+    following.clock.sleep(CAUGHT_UP_SECONDS + 1)
+    following.ledger.history += ["flip 6"]
+    stop = Turns(2)
+    following.follower.run(stop)
+
+    assert stop.waits == [0.0, follower.POLL_PAUSE_SECONDS]
 
 
 def test_running_stops_immediately(following: Following) -> None:

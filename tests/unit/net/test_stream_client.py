@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
 from authorities import Papers
@@ -144,6 +146,24 @@ def test_a_wrong_certificate_is_final(
     assert not is_temporary(refused.value)
 
 
+@pytest.mark.parametrize(("hello", "sent"), [({"end_window": True}, "end_window"), ({}, "flush")])
+def test_a_window_is_ended_if_the_service_can(hello: dict[str, bool], sent: str) -> None:
+    """Earlier services refuse the message."""
+    received: list[str | bytes] = []
+
+    def handle(connection: ServerConnection) -> None:
+        said = {"type": "hello", "sequence": 0, "bytes": 0, "mode": "bytes", **hello}
+        connection.send(json.dumps(said))
+        received.append(connection.recv())
+
+    with serving(handle) as url, client(url).ingest("0x00") as sender:
+        sender.end_window()
+        with pytest.raises(ConnectionClosed):
+            sender.receive(10)
+
+    assert json.loads(received[0]) == {"type": sent}
+
+
 @contextmanager
 def closing(code: int) -> Iterator[str]:
     """A WebSocket server that says hello and closes with this code."""
@@ -152,6 +172,13 @@ def closing(code: int) -> Iterator[str]:
         connection.send('{"type":"hello","sequence":0,"bytes":0,"mode":"bytes"}')
         connection.close(code, "the reason")
 
+    with serving(handle) as url:
+        yield url
+
+
+@contextmanager
+def serving(handle: Callable[[ServerConnection], None]) -> Iterator[str]:
+    """A WebSocket server; its URL."""
     server: Server
     with serve(handle, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)

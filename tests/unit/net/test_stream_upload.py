@@ -29,6 +29,7 @@ class Stream:
     outages: list[str] = field(default_factory=list)
     recoveries: int = 0
     refusal: PeerError | None = None  # of attempts to connect
+    ended: int = 0  # windows that the client has ended
     stalls: int = 0  # seconds in which an open connection stores nothing
 
     @contextmanager
@@ -103,6 +104,10 @@ class Sending:
         if self._buffer:
             self._keep(len(self._buffer))
 
+    def end_window(self) -> None:
+        self.flush()
+        self._stream.ended += 1
+
     def receive(self, _timeout: float | None) -> bool:
         """Say nothing: all data is stored already."""
         if self._left == 0:
@@ -120,6 +125,14 @@ def test_all_data_is_stored_once() -> None:
 
     assert stream.data == b"abcdefghi"
     assert stream.slept == []
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_last_window_is_ended_if_somebody_waits_for_it(wanted: bool) -> None:
+    stream = Stream()
+
+    assert stream.upload(b"abcde", end_window=wanted).run() == (5, 2)
+    assert stream.ended == wanted
 
 
 @pytest.mark.parametrize("mode", ["bytes", "message"])

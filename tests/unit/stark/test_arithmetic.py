@@ -145,6 +145,25 @@ def test_the_conjugate_is_the_p_th_power(z: Element) -> None:
     assert ext.conjugate(z) == ext.power(z, P)
 
 
+@given(points, st.integers(0, 2**40))
+def test_powers_of_an_extension_element_equal_square_and_multiply(z: Element, e: int) -> None:
+    expected = ext.ONE
+    for bit in f"{e:b}":
+        expected = ext.mul(expected, expected)
+        expected = ext.mul(expected, z) if bit == "1" else expected
+
+    assert ext.power(z, e) == expected
+
+
+@given(st.lists(st.tuples(points, points), max_size=20))
+def test_inner_products_equal_sums_of_products(pairs: list[tuple[Element, Element]]) -> None:
+    expected = ext.ZERO
+    for a, b in pairs:
+        expected = ext.add(expected, ext.mul(a, b))
+
+    assert ext.inner_product([a for a, _ in pairs], [b for _, b in pairs]) == expected
+
+
 @given(st.lists(st.tuples(points, scalars), max_size=20))
 def test_packed_dot_products_equal_plain_ones(terms: list[tuple[Element, int]]) -> None:
     expected = ext.ZERO

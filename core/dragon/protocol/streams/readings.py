@@ -20,6 +20,7 @@ from dragon.protocol.streams.reading_sums import (
     Reach,
     StatedSum,
     SumRule,
+    TotalSum,
     sum_from_json,
 )
 from dragon.stark.commitment import NO_READING
@@ -104,6 +105,11 @@ class Readings:
         Nobody chooses this for a window: it follows from the descriptor and the number.
         """
         return self.carry and number > 0
+
+    @property
+    def bounds_total(self) -> bool:
+        """Whether the total of a window is bounded, so that the bound depends on its size."""
+        return isinstance(self.sum, TotalSum)
 
     def most_chunks(self, carried: bool) -> int:
         """Return the largest number of chunks of a window."""

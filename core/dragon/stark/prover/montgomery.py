@@ -42,7 +42,8 @@ def integers(numbers: Words) -> list[int]:
     """Convert Montgomery form to elements of F."""
     standard = numbers.copy()
     scale(standard, np.uint64(1))
-    return [*map(int, standard)]
+    elements: list[int] = standard.tolist()
+    return elements
 
 
 def digest_words(digest: bytes) -> Words32:

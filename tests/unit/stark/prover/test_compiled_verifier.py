@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ from dragon.stark.air import Air
 from dragon.stark.blocks import statement
 from dragon.stark.channel import ProofReader
 from dragon.stark.extension import Element
-from dragon.stark.field import GENERATOR, P, root_of_unity
+from dragon.stark.field import GENERATOR, P, R, decode, encode, root_of_unity
 from dragon.stark.interpolation import interpolants_at, plain_interpolants_at
 from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.prover.compiled_verifier import CompiledVerifier, use_compiled_verifier
@@ -54,6 +55,16 @@ class BothWays:
             assert reader.offset == again.offset
             self.accepted += 1
         return holds
+
+    def encode(self, elements: Sequence[int]) -> bytes:
+        encoded = CompiledVerifier.encode(elements)
+        assert encoded == struct.pack(f">{len(elements)}Q", *[x * R % P for x in elements])
+        return encoded
+
+    def decode(self, raw: bytes) -> list[int]:
+        elements = CompiledVerifier.decode(raw)
+        assert [x * R % P for x in elements] == [*struct.unpack(f">{len(raw) // 8}Q", raw)]
+        return elements
 
     def interpolants_at(self, columns: Sequence[Sequence[int]], u: Element) -> list[Element]:
         values = CompiledVerifier.interpolants_at(columns, u)
@@ -187,6 +198,27 @@ def test_a_point_of_the_subgroup_has_no_interpolant(both: BothWays) -> None:
     with pytest.raises(ZeroDivisionError):
         CompiledVerifier.interpolants_at([range(8)], point)
     assert interpolants_at([range(8), [0] * 8], (GENERATOR, 1, 5))[1] == (0, 0, 0)
+
+
+def test_many_elements_are_converted_alike(both: BothWays) -> None:
+    source = Random(3)
+    elements = [0, 1, P - 1, *(source.randrange(P) for _ in range(500))]
+
+    raw = encode(elements)
+
+    assert decode(raw) == elements
+    compiled.use(None)
+    assert encode(elements) == raw
+    assert encode([x - P for x in elements]) == raw
+    assert decode(raw) == elements
+
+
+def test_many_words_of_which_one_is_not_below_p_are_refused(both: BothWays) -> None:
+    raw = encode(range(300))
+
+    with pytest.raises(ProofRefused) as refused:
+        decode(raw[:1600] + P.to_bytes(8, "big") + raw[1608:])
+    assert refused.value.reason is Reason.NON_CANONICAL
 
 
 def test_the_compiled_verifier_is_used_once_it_is_chosen() -> None:

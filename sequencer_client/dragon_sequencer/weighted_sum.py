@@ -1,0 +1,85 @@
+"""Σ factor·point in G1, with the doublings of all points done once.
+
+Sources: Straus, "Addition Chains of Vectors", Amer. Math. Monthly 1964 (shared doublings, windows
+of four bits); the formulas add-2007-bl and dbl-2009-l of the Explicit-Formulas Database for
+Jacobian coordinates, in which (X, Y, Z) stands for the affine point (X/Z², Y/Z³).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from dragon_sequencer.bn254 import G1
+from dragon_sequencer.tower import P
+
+_WINDOW: Final = 4  # bits
+Jacobian: TypeAlias = tuple[int, int, int]  # None stands for infinity
+
+
+def weighted_sum(points: Sequence[G1], factors: Sequence[int]) -> G1 | None:
+    """Return Σ factors[k]·points[k]; None means infinity.
+
+    Args:
+        points: of the curve, not infinity.
+        factors: one for each point, not negative. Their length determines the time.
+
+    Raises ValueError: the numbers of points and factors differ.
+    """
+    if len(points) != len(factors):
+        raise ValueError("there must be one factor for each point")
+    if factors and min(factors) < 0:
+        raise ValueError("a factor must not be negative")
+    tables = [_multiples((x, y, 1)) for x, y in points]
+    bits = max((factor.bit_length() for factor in factors), default=0)
+    total: Jacobian | None = None
+    for shift in range(-(-bits // _WINDOW) * _WINDOW - _WINDOW, -1, -_WINDOW):
+        for _ in range(_WINDOW):
+            total = _double(total)
+        for table, factor in zip(tables, factors, strict=True):
+            total = _add(total, table[factor >> shift & (1 << _WINDOW) - 1])
+    return _affine(total)
+
+
+def _multiples(point: Jacobian) -> list[Jacobian | None]:
+    """The point times 0 to 15."""
+    found: list[Jacobian | None] = [None, point]
+    while len(found) < 1 << _WINDOW:
+        found.append(_add(found[-1], point))
+    return found
+
+
+def _affine(point: Jacobian | None) -> G1 | None:
+    if point is None:
+        return None
+    x, y, z = point
+    inverse = pow(z, -1, P)
+    square = inverse * inverse % P
+    return x * square % P, y * square * inverse % P
+
+
+def _double(point: Jacobian | None) -> Jacobian | None:
+    """2·point. No point has y = 0, because the order of the group is odd."""
+    if point is None:
+        return None
+    x, y, z = point
+    a, b = x * x % P, y * y % P
+    d = 4 * x * b % P
+    e = 3 * a
+    x3 = (e * e - 2 * d) % P
+    return x3, (e * (d - x3) - 8 * b * b) % P, 2 * y * z % P
+
+
+def _add(one: Jacobian | None, other: Jacobian | None) -> Jacobian | None:
+    if one is None or other is None:
+        return one or other
+    (x1, y1, z1), (x2, y2, z2) = one, other
+    zz1, zz2 = z1 * z1 % P, z2 * z2 % P
+    u1, s1 = x1 * zz2 % P, y1 * z2 * zz2 % P
+    run, rise = (x2 * zz1 - u1) % P, (y2 * z1 * zz1 - s1) % P
+    if not run:
+        return None if rise else _double(one)
+    square = run * run % P
+    cube, v = run * square % P, u1 * square % P
+    x3 = (rise * rise - cube - 2 * v) % P
+    return x3, (rise * (v - x3) - s1 * cube) % P, z1 * z2 * run % P

@@ -152,7 +152,7 @@ class Archive(Schema):
     local_limit_bytes: int
     has_room: bool  # false: sources wait
     last_error: str | None  # of the last attempt
-    retry_seconds: float  # until the next one, after a failure
+    retry_seconds: int  # until the next one, after a failure
     streams: list[ArchivedStream]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from flask import Response, jsonify
 
 from dragon import errors
@@ -49,7 +51,7 @@ def _archive_to_json(components: Components, archiver: Archiver) -> dict[str, ob
         "local_limit_bytes": components.room.limit,
         "has_room": components.room.is_free(),
         "last_error": archiver.last_error or None,
-        "retry_seconds": archiver.retry_seconds,
+        "retry_seconds": math.ceil(archiver.retry_seconds),
         "streams": [
             _stream_to_json(stream, totals, archiver.pending.get(stream.id, 0))
             for stream in components.streams.all()

@@ -14,6 +14,8 @@ from dragon_stream.archive import archiver as module
 from dragon_stream.archive.objects import Kind, State
 from dragon_stream.archive.room import OBJECTS_IN_ROOM
 from dragon_stream.records import HEAD_BYTES
+from dragon_stream.scrub import check_folder
+from dragon_stream.scrub_report import StreamReport
 from dragon_stream.streams import MAX_STREAMS, Stream, StreamConfig
 from object_stores import ArchivedStreams, MemoryStore, down
 
@@ -405,3 +407,44 @@ def test_reading_chunk_after_chunk_takes_one_request_for_many(
 def test_constants_leave_room_for_every_stream() -> None:
     assert 2 * 2 * MAX_STREAMS <= OBJECTS_IN_ROOM
     assert set(module.FAULTS) == {"unavailable", "differs", "damaged", "disk"}
+
+
+def check(folder: Path, bucket: MemoryStore | None) -> StreamReport:
+    [report] = check_folder(folder, store=bucket).streams
+    return report
+
+
+def test_the_check_of_a_folder_reads_the_archive_too(tmp_path: Path, bucket: MemoryStore) -> None:
+    with opened(tmp_path, bucket, SMALL) as (streams, stream):
+        fill(streams, stream)
+        archive_all(streams)
+        local = len(files(stream))
+        segments = streams.index.objects(stream.id, Kind.SEGMENT, State.STORED)
+        bundles = streams.index.objects(stream.id, Kind.PROOFS, State.STORED)
+        proofs = bundles[0]
+
+    whole = check(tmp_path, bucket)
+    assert (whole.chunks, whole.segments, whole.unread) == (len(DATA), 8, 0)
+    assert whole.archived == len(segments) + len(bundles)
+    assert not whole.damages
+
+    without = check(tmp_path, None)
+    assert (without.segments, without.unread) == (local, 8 - local + len(bundles))
+    assert not without.damages
+
+    del bucket.objects[segments[0].name]
+    bucket.objects[segments[1].name] = bytes(segments[1].size)
+    bucket.objects[proofs.name] += b"?"
+    damaged = check(tmp_path, bucket)
+    assert [(each.file, each.what) for each in damaged.damages] == [
+        (segments[0].short_name, "is missing in the archive"),
+        (segments[1].short_name, "has other content than its digest says, in the archive"),
+        (
+            proofs.short_name,
+            f"has {proofs.size + 1} bytes instead of {proofs.size}, in the archive",
+        ),
+    ]
+
+    bucket.before = down
+    with pytest.raises(ArchiveUnavailable):
+        check(tmp_path, bucket)

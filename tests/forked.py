@@ -6,7 +6,8 @@ A new service spends half of its processor time on imports. Here they happen onc
     done = forked.run(["status", "--home", home])
 
 Everything else is as in a process of its own: arguments, environment, session, signals, files. The
-tests of `dragon up` and `dragon demo` start their processes without this.
+tests of `dragon up` and `dragon demo` start their processes without this, with the fork server of
+the command line.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final
 
 from dragon_cli import lifeline, services
 from dragon_cli.fleet.processes import Fleet
+from dragon_cli.forking import ForkServer
 from dragon_cli.main import main
 
 TESTS: Final = Path(__file__).parent
@@ -152,6 +154,9 @@ def run(
 
 class ForkedFleet(Fleet):
     """A fleet of forked processes."""
+
+    def fork_server(self, _kinds: Iterable[str]) -> AbstractContextManager[ForkServer | None]:
+        return nullcontext()  # it would import the services for each fleet again
 
     def spawn(self, arguments: Sequence[str], output: IO[bytes], environ: Mapping[str, str]) -> Any:
         # Standard input is not the fleet's pipe here.

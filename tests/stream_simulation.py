@@ -78,6 +78,7 @@ class StreamWorld(World):
             token=TOKEN,
             prover_urls=self.prover_urls,
             prover_tokens=(PROVER_TOKEN,) * len(self.prover_urls),
+            prover_requests=4,
             database=self.database_file(STREAMS),
             data=self.data,
             nodes_files=(),

@@ -11,13 +11,14 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem
 
-from dragon_cli.fleet.layout import STREAMS, Home
+from dragon_cli.fleet.layout import Home
 
 WAIT_SECONDS: Final = 0.8  # for a service; with the start of the program about a second
 MAX_FILE_BYTES: Final = 4 << 20
@@ -100,18 +101,34 @@ def _routes(context: click.Context) -> _Pairs:
 
 
 def _streams(context: click.Context) -> list[tuple[str, str]]:
-    """The name and the id of every stream of the service."""
+    """The name and the id of every stream of the service, or of all services of the fleet."""
     # Imported here, because every command imports this module.
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
     from dragon.net.http_client import HttpClient  # noqa: PLC0415
     from dragon.net.session import make_session  # noqa: PLC0415
 
     home = _home(context)
-    url = context.params.get("url") or home.services()[STREAMS]
     http = HttpClient(make_session(context.params.get("ca") or home.ca))
-    answer: Any = http.get(
-        f"{url}/streams", deadline=WAIT_SECONDS, max_bytes=MAX_ANSWER_BYTES
-    ).successful()
-    return [(each["name"], each["stream"]) for each in answer["streams"]]
+
+    def ask(url: str) -> list[tuple[str, str]]:
+        with suppress(Exception):  # one service less
+            answer: Any = http.get(
+                f"{url}/streams", deadline=WAIT_SECONDS, max_bytes=MAX_ANSWER_BYTES
+            ).successful()
+            return [(each["name"], each["stream"]) for each in answer["streams"]]
+        return []
+
+    services = home.stream_services()
+    if name := context.params.get("service"):
+        services = {name: services[name]}
+    urls = [context.params["url"]] if context.params.get("url") else [*services.values()]
+    with ThreadPoolExecutor(max(1, len(urls))) as executor:
+        return [each for found in executor.map(ask, urls) for each in found]
+
+
+def _services(context: click.Context) -> _Pairs:
+    return [(name, url) for name, url in _home(context).stream_services().items()]
 
 
 def _streams_by_name_or_id(context: click.Context) -> _Pairs:
@@ -130,5 +147,6 @@ complete_targets: Final = _completer(_targets)
 complete_members: Final = _completer(_members)
 complete_ranks: Final = _completer(_ranks)
 complete_routes: Final = _completer(_routes)
+complete_services: Final = _completer(_services)
 complete_streams: Final = _completer(_streams_by_name_or_id)
 complete_stream_ids: Final = _completer(_stream_ids)

@@ -44,6 +44,10 @@ class UnusableFile(SettingsError):
     """A file or a folder cannot be read or written."""
 
 
+class AmbiguousStream(SettingsError):
+    """Several stream services of the fleet have a stream of this name."""
+
+
 class WrongReadings(SettingsError):
     """The words of options or of a file do not describe readings of a stream."""
 
@@ -65,7 +69,7 @@ class PortInUse(StepFailed):
 
 
 class NotListed(NotFound):
-    """The committee lists no operator or aggregator of this name."""
+    """The committee lists no operator or aggregator, the fleet no service, of this name."""
 
 
 class NotCovered(NotFound):

@@ -20,6 +20,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.NoCommittee: "`dragon init` creates one; `--home` or `--committee` selects another.",
     cli_errors.NoHome: "`dragon init` creates a fleet; `--home` selects the folder of another.",
     cli_errors.NotACommittee: "It is `committee.json` in the folder of a fleet.",
+    cli_errors.AmbiguousStream: "Choose one with `--service`, or name the stream by its id.",
     cli_errors.WrongReadings: "The words of readings are in docs/readings.md.",
     cli_errors.WrongColumn: "`--column` takes a name of the first row, or a number from 1.",
     cli_errors.UnusableRow: "Correct the row, and run the same command again.",

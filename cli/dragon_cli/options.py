@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from dragon.net import tls
 from dragon.protocol.committee import MAX_MAINTENANCE_NOTICE
-from dragon_cli.completions import complete_operators
+from dragon_cli.completions import complete_operators, complete_services
 from dragon_cli.times import parse_duration
 
 _Decorator: TypeAlias = Callable[[Any], Any]
@@ -151,9 +152,32 @@ notice_option = click.option(
     help="Time by which maintenance is announced ahead, from 0s to 7d (default: 1h).",
 )
 file_argument = click.argument("file", type=EXISTING_FILE)
-url_option = click.option(
+_url_option = click.option(
     "--url", type=UrlType(), help="URL of the stream service (default: the fleet's)."
 )
+_service_option = click.option(
+    "--service",
+    shell_complete=complete_services,
+    help=(
+        "Stream service of the fleet, such as stream_api_2 (default: the one that has the stream; "
+        "for a new stream the one with the fewest)."
+    ),
+)
+
+
+def stream_service_options(command: Callable[..., Any]) -> Any:
+    """Add `--url` and `--service`; the command gets both as the argument `at`, a `ServiceAt`."""
+
+    @functools.wraps(command)
+    def run(*args: Any, url: str | None, service: str | None, **kwargs: Any) -> Any:
+        # Imported here because every command imports this module.
+        from dragon_cli.fleet.stream_services import ServiceAt  # noqa: PLC0415
+
+        return command(*args, at=ServiceAt(url, service), **kwargs)
+
+    return _url_option(_service_option(run))
+
+
 token_option = click.option(
     "--token-file",
     type=NEW_FILE,

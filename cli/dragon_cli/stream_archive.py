@@ -11,8 +11,15 @@ import click
 from dragon.encoding import Json, Members
 from dragon.errors import BadAnswer, InvalidEncoding
 from dragon_cli.fleet.layout import SOURCES, Home
-from dragon_cli.fleet.streams import connect, with_token
-from dragon_cli.options import ca_option, home_option, json_option, token_option, url_option
+from dragon_cli.fleet.stream_services import ServiceAt
+from dragon_cli.fleet.streams import with_token
+from dragon_cli.options import (
+    ca_option,
+    home_option,
+    json_option,
+    stream_service_options,
+    token_option,
+)
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
 
@@ -22,21 +29,24 @@ _MEMBERS = ("segments", "segment_bytes", "bundles", "bundle_bytes", "pending_byt
 
 
 @click.command(short_help="Show what a stream service has archived, and what waits for it.")
-@url_option
+@stream_service_options
 @token_option
 @home_option
 @ca_option
 @json_option
 def archive(
-    url: str | None, token_file: Path | None, home: Path, ca: Path | None, as_json: bool
+    token_file: Path | None, home: Path, ca: Path | None, as_json: bool, at: ServiceAt
 ) -> None:
     """Show what a stream service has archived, what waits, and why the last attempt failed.
 
-    It requires the token of the service, that of the fleet by default. The exit code is 1 if the
+    It requires the token of the service, that of the fleet by default. Of several stream services
+    it asks the first, unless `--service` names another. The exit code is 1 if the
     last attempt failed, or if sources wait because the disk holds as much as it may.
     """
     fleet = Home(home)
-    client = with_token(connect(fleet, url, ca), token_file or fleet.token(SOURCES))
+    if at.url is None and at.name is None:
+        at = ServiceAt(name=next(iter(fleet.stream_services()), None))
+    client = with_token(at.client(fleet, ca, ""), token_file or fleet.token(SOURCES))
     found = client.get("/archive")
     try:
         lines = list(_lines(found))

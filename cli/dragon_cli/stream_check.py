@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from dragon_cli.completions import complete_services
 from dragon_cli.fleet.layout import STREAMS, Home
 from dragon_cli.options import home_option, json_option
 from dragon_cli.render.output import console, plain
@@ -25,10 +26,17 @@ from dragon_stream.scrub_report import Report, StreamReport
     metavar="[DIR]",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
 )
+@click.option(
+    "--service",
+    shell_complete=complete_services,
+    default=STREAMS,
+    show_default=True,
+    help="Stream service of the fleet whose data folder is checked.",
+)
 @click.option("--running", is_flag=True, help="Check while the service is running.")
 @home_option
 @json_option
-def check(folder: Path | None, running: bool, home: Path, as_json: bool) -> None:
+def check(folder: Path | None, service: str, running: bool, home: Path, as_json: bool) -> None:
     """Read everything in DIR, the data folder of a stream service (default: the fleet's).
 
     With STREAM_ARCHIVE and the key of the archive in the environment, the objects there are read
@@ -39,7 +47,7 @@ def check(folder: Path | None, running: bool, home: Path, as_json: bool) -> None
     """
     settings = ArchiveSettings.from_environ(os.environ)
     found = scrub.check_folder(
-        folder or Home(home).database(STREAMS).with_name("streams"),
+        folder or Home(home).database(service).with_name("streams"),
         running=running,
         store=open_store(settings) if settings else None,
     )

@@ -12,8 +12,15 @@ from dragon.protocol.claims.window import WINDOW_SETS
 from dragon.protocol.streams.readings import Readings
 from dragon_cli.command_line import command_of
 from dragon_cli.fleet.layout import Home
-from dragon_cli.fleet.streams import connect, find, listed
-from dragon_cli.options import ca_option, home_option, json_option, token_option, url_option
+from dragon_cli.fleet.stream_services import ServiceAt
+from dragon_cli.fleet.streams import find, listed
+from dragon_cli.options import (
+    ca_option,
+    home_option,
+    json_option,
+    stream_service_options,
+    token_option,
+)
 from dragon_cli.reading_options import reading_options, readings_of
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.readings import readings_lines
@@ -37,7 +44,7 @@ from dragon_cli.stream_settings import settings_options, wanted_settings
     help="Parameter set of the proofs.",
 )
 @settings_options
-@url_option
+@stream_service_options
 @token_option
 @home_option
 @ca_option
@@ -49,7 +56,7 @@ def create(
     window_chunks: int | None,
     window_ms: int,
     retention_seconds: int,
-    url: str | None,
+    at: ServiceAt,
     token_file: Path | None,
     home: Path,
     ca: Path | None,
@@ -78,7 +85,7 @@ def create(
         **wanted_settings(readings, window_chunks),
     }
     fleet = Home(home)
-    client = connect(fleet, url, ca)
+    client = at.client(fleet, ca, name, may_be_new=True)
     known = listed(client, name) is not None
     _client, found = find(client, fleet, name, token_file, **wanted)
     if as_json:

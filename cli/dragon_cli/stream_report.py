@@ -22,6 +22,7 @@ from dragon_cli.files import check_free, write_new_lines
 from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.stream_reading import open_stream
+from dragon_cli.fleet.stream_services import ServiceAt
 from dragon_cli.hints import with_hint
 from dragon_cli.options import (
     NEW_FILE,
@@ -29,8 +30,8 @@ from dragon_cli.options import (
     home_option,
     json_option,
     operator_option,
+    stream_service_options,
     trust_options,
-    url_option,
 )
 from dragon_cli.render import stream_reports
 from dragon_cli.render.output import console, plain, print_verified
@@ -69,7 +70,7 @@ end_option = click.option(
 )
 @operator_option
 @trust_options
-@url_option
+@stream_service_options
 @home_option
 @ca_option
 @json_option
@@ -82,7 +83,7 @@ def report(
     operator: str | None,
     committee_file: Path | None,
     trust_from: int | None,
-    url: str | None,
+    at: ServiceAt,
     home: Path,
     ca: Path | None,
     as_json: bool,
@@ -96,7 +97,7 @@ def report(
     wanted = period_of(begin, end)
     check_free(output)
     fleet = Home(home)
-    client, stream_id = open_stream(fleet, url, ca, stream)
+    client, stream_id = open_stream(fleet, at, ca, stream)
     http = queries.connect(fleet, ca)
     known = load_trust(committee_file, trust_from, fleet)
     trust = Trust(current.newer(known.lineage, http), trust_from)

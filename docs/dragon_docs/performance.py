@@ -37,7 +37,7 @@ def section(part: str) -> str:
 def goals() -> str:
     """How many goals each benchmark reaches, and its conditions."""
     rows = []
-    for name, measured in _results().items():
+    for name, measured in kept().items():
         verdicts = [MISSED not in cell for *_, cell in _judged(name, measured)]
         count = f"{sum(verdicts)} of {len(verdicts)}" if verdicts else "–"
         rows.append((f"[{name}](#{name})", count, *_conditions(measured)))
@@ -50,7 +50,7 @@ def missed() -> str:
     notes = _notes().get("missed", [])
     rows = [
         (*found[:3], found[3].replace(MISSED, "missed"), _why(notes, *found[:3]))
-        for name, measured in _results().items()
+        for name, measured in kept().items()
         for found in _judged(name, measured)
         if MISSED in found[3]
     ]
@@ -60,7 +60,7 @@ def missed() -> str:
 
 def ratios() -> str:
     """The figures with a goal for their ratio to an earlier commit."""
-    rows = [_ratio_row(goal, _results().get(goal["benchmark"], {})) for goal in _ratio_goals()]
+    rows = [_ratio_row(goal, kept().get(goal["benchmark"], {})) for goal in _ratio_goals()]
     head = ("what", "before", "now", "now / before", "goal", "result", "before is")
     return tables.table(head, rows) if rows else "No such goal is set."
 
@@ -68,17 +68,13 @@ def ratios() -> str:
 def every_table() -> str:
     """All tables of all benchmarks."""
     return "\n\n".join(
-        part for name, measured in _results().items() for part in _benchmark(name, measured)
+        part for name, measured in kept().items() for part in _benchmark(name, measured)
     )
 
 
 def _benchmark(name: str, measured: Document) -> Iterator[str]:
-    date, commit, cores, processor, python, load = _conditions(measured)
     yield f"### {name}"
-    yield (
-        f"Measured on {date} at {commit}: {cores} cores of {processor}, Python {python}, "
-        f"load {load} at the start."
-    )
+    yield measured_at(measured)
     for table in measured["tables"]:
         yield f"**{table['title']}**"
         head = [column or " " for column in table["columns"]]
@@ -87,6 +83,15 @@ def _benchmark(name: str, measured: Document) -> Iterator[str]:
             yield tables.prose(table["note"])
     if base := measured.get("base"):
         yield from _beside(base)
+
+
+def measured_at(measured: Document) -> str:
+    """A sentence with the conditions of a benchmark."""
+    date, commit, cores, processor, python, load = _conditions(measured)
+    return (
+        f"Measured on {date} at {commit}: {cores} cores of {processor}, Python {python}, "
+        f"load {load} at the start."
+    )
 
 
 def _beside(base: Document) -> Iterator[str]:
@@ -153,7 +158,7 @@ def _why(notes: list[Document], benchmark: str, title: str, row: str) -> str:
     return ""
 
 
-def _results() -> Document:
+def kept() -> Document:
     """By name of the benchmark. Empty if no results are kept."""
     if not RESULTS.exists():
         return {}

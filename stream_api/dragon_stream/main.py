@@ -210,7 +210,7 @@ def provers(settings: Settings, runtime: Runtime) -> Provers:
     """Clients of the provers, each with its token."""
     pairs = zip(settings.prover_urls, settings.prover_tokens, strict=True)
     clients = [ProverClient(url, token, runtime.http) for url, token in pairs]
-    return Provers(clients, runtime.monotonic)
+    return Provers(clients, runtime.monotonic, settings.prover_requests)
 
 
 def aggregators(seated: Seated, runtime: Runtime) -> Aggregators:

@@ -23,7 +23,7 @@ from dragon.errors import BadAnswer, PeerError, ProofRefused, Unreachable
 from dragon.net.prover_client import ProverClient
 from dragon.node.metrics import gauges
 
-MAX_CONCURRENT_PROOFS: Final = 4  # concurrent requests to each prover
+DEFAULT_REQUESTS: Final = 4  # concurrent requests to each prover
 CHECK_PAUSE_SECONDS: Final = 1.0  # between two checks of a prover that does not answer
 CHECK_TIMEOUT_SECONDS: Final = 2.0
 TRIAL_PAUSE_SECONDS: Final = 10.0  # after a failure, while others have places
@@ -57,10 +57,16 @@ class _Prover:
 class Provers:
     """All provers of a service. The first in the list is the first to be used."""
 
-    def __init__(self, clients: Sequence[ProverClient], monotonic: Callable[[], float]) -> None:
-        """Args: `monotonic` returns seconds."""
+    def __init__(
+        self,
+        clients: Sequence[ProverClient],
+        monotonic: Callable[[], float],
+        requests: int = DEFAULT_REQUESTS,
+    ) -> None:
+        """Args: `monotonic` returns seconds; `requests` bounds those to each prover."""
         self._provers = [_Prover(each, urlsplit(each.url).netloc) for each in clients]
         self._monotonic = monotonic
+        self._requests = requests
         self._changed = threading.Condition()  # guards the provers; notified of a free place
         self.counter = Counter(
             "datadragon_stream_proofs",
@@ -72,7 +78,7 @@ class Provers:
     @property
     def places(self) -> int:
         """How many proofs are requested at the same time."""
-        return MAX_CONCURRENT_PROOFS * len(self._provers)
+        return self._requests * len(self._provers)
 
     @property
     def faults(self) -> Mapping[str, str]:
@@ -162,7 +168,7 @@ class Provers:
         with self._changed:
             while candidates := self._candidates(asked):
                 now = self._monotonic()
-                free = [each for each in candidates if each.in_flight < MAX_CONCURRENT_PROOFS]
+                free = [each for each in candidates if each.in_flight < self._requests]
                 if free:
                     chosen = min(free, key=lambda each: each.load(now))
                     chosen.in_flight += 1

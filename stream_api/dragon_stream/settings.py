@@ -17,6 +17,7 @@ from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.storage import keystore
 from dragon_stream.archive.settings import ArchiveSettings
+from dragon_stream.provers import DEFAULT_REQUESTS
 
 MAX_CONNECTIONS: Final = 60_000  # that settings may allow
 MAX_PROVERS: Final = 16  # each has threads of its own; also limits the labels of metrics
@@ -36,6 +37,10 @@ MEANINGS: Final[Mapping[str, str]] = {
     "STREAM_PROVER_URLS": (
         "URLs of the provers, separated by commas. A proof is requested from the one with the "
         "fewest requests of this service, and from another one if that fails."
+    ),
+    "STREAM_PROVER_REQUESTS": (
+        "Proofs that are requested from each of these URLs at the same time. For a balancer, set "
+        "four times the number of its provers."
     ),
     "STREAM_PROVER_TOKEN_FILE": (
         "File with the provers' token. If their tokens differ: one file for each URL, in the same "
@@ -72,6 +77,7 @@ class Settings:
     token: str = field(repr=False)
     prover_urls: tuple[str, ...]
     prover_tokens: tuple[str, ...] = field(repr=False)  # one for each URL
+    prover_requests: int  # at the same time to each URL
     database: Path
     data: Path
     nodes_files: Sequence[Path]
@@ -112,6 +118,9 @@ class Settings:
             token=values.token("STREAM_TOKEN_FILE"),
             prover_urls=(urls := _prover_urls(values)),
             prover_tokens=_for_each_url(values.tokens("STREAM_PROVER_TOKEN_FILE"), len(urls)),
+            prover_requests=values.integer(
+                "STREAM_PROVER_REQUESTS", DEFAULT_REQUESTS, least=1, most=64
+            ),
             database=values.path("STREAM_DATABASE"),
             data=values.path("STREAM_DATA"),
             nodes_files=values.paths("SEQUENCER_NODES_FILE"),

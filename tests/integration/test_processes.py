@@ -198,11 +198,11 @@ def test_a_port_in_use_fails_the_first_step(tmp_path: Path) -> None:
     assert all_free(ports)
 
 
-def kill_service(fleet: subprocess.Popen[str], argument: str) -> None:
-    """Kill the service of `dragon up` that has `argument` on its command line."""
+def kill_service(fleet: subprocess.Popen[str], name: str) -> None:
+    """Kill the child of `dragon up` that has the name of a service."""
     children = Path(f"/proc/{fleet.pid}/task/{fleet.pid}/children").read_text().split()
     for child in map(int, children):
-        if argument.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+        if Path(f"/proc/{child}/comm").read_text() == f"{name}\n":
             os.kill(child, signal.SIGKILL)
 
 
@@ -327,7 +327,7 @@ def test_a_second_service_with_one_key_ends_with_a_sentence(fleet: Fleet, tmp_pa
 def test_sigterm_drains_every_service_in_five_seconds(fleet: Fleet) -> None:
     begun = time.monotonic()
     for process in fleet.running.values():
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
     for process in fleet.running.values():
         process.wait(10)
 

@@ -48,8 +48,9 @@ def _unhealthy(components: Components) -> Iterator[str]:
 
 
 def _not_ready(components: Components) -> Iterator[str]:
-    if status := components.pool.startup_status or components.verifications.startup_status:
-        yield status
+    for pool in (components.pool, components.verifications):
+        if pool.startup_status:
+            yield pool.startup_status
     yield from _unhealthy(components)
 
 

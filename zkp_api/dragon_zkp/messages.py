@@ -16,6 +16,9 @@ _BLOCKS: Final = b"blocks"
 _READINGS: Final = b"readings"
 _PROVE: Final = b"prove"
 _VERIFY: Final = b"verify"
+# What a worker does with its kernels before it is ready: the first word of a message.
+LOADING: Final = b"loading"
+COMPILING: Final = b"compiling"
 CANCEL: Final = [b"cancel"]  # cancels the job that is running; if none is, it is ignored
 _DONE: Final = b"done"
 _FAILED: Final = b"failed"

@@ -47,6 +47,12 @@ _JOB_ERRORS: Final = (
     errors.UnluckyChallenge,
 )
 
+# What a worker does before it is ready. `/readyz` lists it; `compiling` keeps no service waiting.
+ACTIVITIES: Final = {
+    messages.LOADING: "workers are preparing",
+    messages.COMPILING: "compiling",
+}
+
 # The modules that worker processes run.
 PROVING: Final = "dragon_zkp.worker"
 VERIFYING: Final = "dragon_zkp.verification_worker"
@@ -99,9 +105,9 @@ class Process:
 
     def wait_until_ready(self, progress: Callable[[str], None]) -> None:
         self._socket.settimeout(WORKER_START_TIMEOUT_SECONDS)
-        while (message := self._receive())[0] == b"warming":
+        while (message := self._receive())[0] in ACTIVITIES:
             number, total = int(message[2]) + 1, int(message[3])
-            progress(f"kernel {min(number, total)} of {total}")
+            progress(f"{ACTIVITIES[message[0]]}: kernel {min(number, total)} of {total}")
 
     def do(self, job: Job, seconds: float, is_gone: IsGone) -> bytes:
         ends = time.monotonic() + seconds
@@ -187,6 +193,7 @@ class _Slot:
 class Pool:
     """`size` workers, started in the background, and at most `waiting` jobs that wait for one.
 
+    The first worker starts alone. So kernels are compiled once, and it is ready sooner.
     Each slot keeps one thread for the whole life of the pool. When the system is too short of
     resources to start a process, it could not start a thread that tries again later either.
     """
@@ -209,6 +216,8 @@ class Pool:
         self._waiting = 0
         self.startup_status = "workers are starting"  # of the first worker; empty when it is ready
         self._slots = [_Slot() for _ in range(size)]
+        # The first worker compiles the kernels, if it must; the others then read them.
+        self._can_start = threading.Event()
         for slot in self._slots:
             threading.Thread(
                 target=self._maintain, args=(slot,), name="worker", daemon=True
@@ -299,6 +308,7 @@ class Pool:
     def close(self) -> None:
         """End all workers and their jobs."""
         self._closed.set()
+        self._can_start.set()
         for slot in self._slots:
             self._clear(slot)
 
@@ -319,6 +329,8 @@ class Pool:
 
     def _maintain(self, slot: _Slot) -> None:
         """Keep a worker in the slot. Runs on the slot's own thread."""
+        if slot is not self._slots[0]:
+            self._can_start.wait()
         pause = FIRST_RETRY_SECONDS
         while not self._closed.is_set():
             if self._start_worker(slot):
@@ -361,11 +373,12 @@ class Pool:
             return False
         self.startup_status = ""
         self._idle.put(slot)
+        self._can_start.set()
         return True
 
     def _report_progress(self, step: str) -> None:
         if self.startup_status:
-            self.startup_status = f"workers are preparing: {step}"
+            self.startup_status = step
 
 
 def _reason(error: Exception) -> str:

@@ -12,9 +12,9 @@ import socket
 
 from dragon.stark.prover.blocks import prove_blocks
 from dragon.stark.prover.readings import prove_readings
-from dragon.stark.prover.warmup import warm_up
+from dragon.stark.prover.warmup import is_compiled, warm_up
 from dragon.stark.ziggy import secret_preimage
-from dragon_zkp import ipc, job_loop, verification_worker
+from dragon_zkp import ipc, job_loop, messages, verification_worker
 from dragon_zkp.job_loop import Checkpoint
 from dragon_zkp.messages import BlocksStatement, Job, Prove, ReadingsStatement, Verify
 
@@ -60,9 +60,10 @@ def _prove_readings(job: Prove, statement: ReadingsStatement, checkpoint: Checkp
 
 def prepare(service: socket.socket) -> None:
     """Prepare all kernels, and report the progress."""
+    activity = messages.LOADING if is_compiled() else messages.COMPILING
 
     def progress(name: str, finished: int, total: int) -> None:
-        ipc.send(service, [b"warming", name.encode(), b"%d" % finished, b"%d" % total])
+        ipc.send(service, [activity, name.encode(), b"%d" % finished, b"%d" % total])
 
     warm_up(progress)
 

@@ -35,6 +35,7 @@ from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.stream_owner import owner_client
 from dragon_cli.fleet.stream_reading import open_stream
+from dragon_cli.fleet.stream_services import ServiceAt
 from dragon_cli.hints import with_hint
 from dragon_cli.options import (
     EXISTING_FILE,
@@ -43,9 +44,9 @@ from dragon_cli.options import (
     home_option,
     json_option,
     operator_option,
+    stream_service_options,
     token_option,
     trust_options,
-    url_option,
 )
 from dragon_cli.render import spot_checks
 from dragon_cli.render.output import console, plain, print_verified
@@ -84,7 +85,7 @@ def audit() -> None:
 )
 @operator_option
 @trust_options
-@url_option
+@stream_service_options
 @home_option
 @ca_option
 @json_option
@@ -97,7 +98,7 @@ def request(
     operator: str | None,
     committee_file: Path | None,
     trust_from: int | None,
-    url: str | None,
+    at: ServiceAt,
     home: Path,
     ca: Path | None,
     as_json: bool,
@@ -110,7 +111,7 @@ def request(
     wanted = period_of(begin, end)
     check_free(output)
     fleet = Home(home)
-    client, stream_id = open_stream(fleet, url, ca, stream)
+    client, stream_id = open_stream(fleet, at, ca, stream)
     trust = load_trust(committee_file, trust_from, fleet)
     log = LogClient(queries.connect(fleet, ca), queries.operators(trust.newest, operator))
     found = find_windows(StreamWindows(client, stream_id), log, wanted.begin, wanted.end)
@@ -149,7 +150,7 @@ def _now(log: LogClient) -> int:
 @click.option("-o", "--output", type=NEW_FILE, required=True, help="File to write the answer to.")
 @operator_option
 @trust_options
-@url_option
+@stream_service_options
 @token_option
 @home_option
 @ca_option
@@ -160,7 +161,7 @@ def answer(
     operator: str | None,
     committee_file: Path | None,
     trust_from: int | None,
-    url: str | None,
+    at: ServiceAt,
     token_file: Path | None,
     home: Path,
     ca: Path | None,
@@ -176,7 +177,7 @@ def answer(
     known = load_trust(committee_file, trust_from, fleet)
     http = queries.connect(fleet, ca)
     trust = Trust(current.newer(known.lineage, http), trust_from)
-    client, stream_id = owner_client(fleet, url, ca, wanted.stream, token_file)
+    client, stream_id = owner_client(fleet, at, ca, wanted.stream, token_file)
     log = LogClient(http, queries.operators(trust.newest, operator))
     try:
         made = answer_spot_check(wanted, StreamWindows(client, stream_id), log)

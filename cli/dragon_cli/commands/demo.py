@@ -38,7 +38,7 @@ from dragon_cli.render.output import console
 @click.option(
     "--round-seconds",
     type=click.IntRange(2, 60),
-    default=5,
+    default=2,
     show_default=True,
     help="Length of a round in seconds.",
 )

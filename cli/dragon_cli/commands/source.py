@@ -17,14 +17,15 @@ from dragon_cli import services
 from dragon_cli.completions import complete_streams
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import interrupt_on_signals
-from dragon_cli.fleet.streams import connect, find, listed, readings_in
+from dragon_cli.fleet.stream_services import ServiceAt
+from dragon_cli.fleet.streams import find, listed, readings_in
 from dragon_cli.options import (
     EXISTING_FILE,
     ca_option,
     home_option,
     json_option,
+    stream_service_options,
     token_option,
-    url_option,
 )
 from dragon_cli.reading_options import decoded, is_given, reading_options, readings_of
 from dragon_cli.render.outages import reported_retries
@@ -80,7 +81,7 @@ SENSOR_READINGS: Final = {
 )
 @reading_options
 @settings_options
-@url_option
+@stream_service_options
 @token_option
 @home_option
 @ca_option
@@ -96,7 +97,7 @@ def source(
     window_chunks: int | None,
     window_ms: int,
     retention_seconds: int,
-    url: str | None,
+    at: ServiceAt,
     token_file: Path | None,
     home: Path,
     ca: Path | None,
@@ -129,7 +130,7 @@ def source(
 
     retries = reported_retries(None)
     try:
-        service = connect(fleet, url, ca, retries)
+        service = at.client(fleet, ca, stream, may_be_new=True, retries=retries)
         if not no_readings and not is_given(words):
             given, window_chunks = _kept(service, stream, given, window_chunks)
         wanted = {

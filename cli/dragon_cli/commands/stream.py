@@ -21,11 +21,18 @@ from dragon_cli.fleet.csv_upload import RowCount, begin_rows
 from dragon_cli.fleet.file_upload import LocalFile, begin
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import interrupt_on_signals
-from dragon_cli.fleet.streams import check_no_readings, connect, find, write_receipts
+from dragon_cli.fleet.stream_services import ServiceAt
+from dragon_cli.fleet.streams import check_no_readings, find, write_receipts
 from dragon_cli.fleet.upload_certification import Watcher, wait_certified
 from dragon_cli.fleet.uploads import UploadRecords, state_folder
 from dragon_cli.groups import DefaultGroup
-from dragon_cli.options import ca_option, home_option, json_option, token_option, url_option
+from dragon_cli.options import (
+    ca_option,
+    home_option,
+    json_option,
+    stream_service_options,
+    token_option,
+)
 from dragon_cli.reading_options import is_given, reading_options, readings_of
 from dragon_cli.render.outages import reported_retries
 from dragon_cli.render.output import console
@@ -101,7 +108,7 @@ stream.add_command(report)
 )
 @csv_options
 @reading_options
-@url_option
+@stream_service_options
 @token_option
 @home_option
 @ca_option
@@ -119,7 +126,7 @@ def upload(
     column: str | None,
     delimiter: str | None,
     no_header: bool,
-    url: str | None,
+    at: ServiceAt,
     token_file: Path | None,
     home: Path,
     ca: Path | None,
@@ -148,7 +155,7 @@ def upload(
     fleet, retries = Home(home), reported_retries(patience)
     begins = _Begin(stream, append, receipts, _records(state, receipts), fleet, token_file)
     with LocalFile.open(file) as local:
-        service = connect(fleet, url, ca, retries)
+        service = at.client(fleet, ca, stream, may_be_new=True, retries=retries)
         if rows is None:
             upload = begins.with_file(service, local)
         else:

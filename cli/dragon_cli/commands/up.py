@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from rich.console import Group
 
 from dragon.errors import StepFailed
-from dragon.stark.prover.cache_directory import has_newer_than
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
-from dragon_cli.fleet.layout import EXPLORER, PROVER, Home
-from dragon_cli.fleet.processes import Fleet, interrupt_on_signals
+from dragon_cli.fleet.layout import EXPLORER, Home
+from dragon_cli.fleet.processes import COMPILING_NOTE, Fleet, interrupt_on_signals
 from dragon_cli.fleet.supervisor import MAX_DEATHS, Supervisor
 from dragon_cli.options import home_option
 from dragon_cli.render.output import console, plain
@@ -53,31 +51,14 @@ def _start(fleet: Fleet) -> None:
     if elsewhere := [name for name in fleet.committee.keys if name not in fleet.addresses]:
         console.print(f"Not on this host, because its keystore is not: {', '.join(elsewhere)}.")
     fleet.start_all()
-    fleet.wait_ready(Compiling(time.time()).report if PROVER in fleet.addresses else _nothing)
+    fleet.wait_ready(lambda line: console.print(plain(line)))
     took = time.monotonic() - begun
     output = fleet.home.output("any").parent
     console.print(f"All services ready after {took:.1f} s. Output: {output}/. Ctrl-C stops them.")
+    if fleet.compiling():
+        console.print(COMPILING_NOTE)
     if EXPLORER in fleet.addresses:
         console.print(f"Open {fleet.addresses[EXPLORER].replace('127.0.0.1', 'localhost')}/")
-
-
-def _nothing() -> None:
-    """Report nothing."""
-
-
-@dataclass(slots=True)
-class Compiling:
-    """Says once that kernels are compiled, when the first one has been written."""
-
-    since: float  # Unix seconds
-    told: bool = False
-
-    def report(self) -> None:
-        if not self.told and has_newer_than(self.since):
-            self.told = True
-            console.print(
-                "The prover compiles its kernels for this processor: half a minute, longer if busy."
-            )
 
 
 def _watch(fleet: Fleet, supervisor: Supervisor, seconds: int | None) -> None:

@@ -15,8 +15,9 @@ from dragon_cli.completions import complete_streams
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.stream_reading import open_stream
+from dragon_cli.fleet.stream_services import ServiceAt
 from dragon_cli.fleet.window_votes import Window, WindowVotes, window_votes
-from dragon_cli.options import ca_option, home_option, json_option, url_option
+from dragon_cli.options import ca_option, home_option, json_option, stream_service_options
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.proofs import UNKNOWN, proof_size, security_level
 from dragon_cli.render.readings import statement_text
@@ -37,19 +38,19 @@ MEMBERS: Final = ("state", "statement", "verdict", "position", "proof_bytes", "s
 @click.command(short_help="Show the operators' votes on a window.")
 @click.argument("stream", shell_complete=complete_streams)
 @click.argument("number", metavar="N", type=click.IntRange(0, MAX_INTEGER))
-@url_option
+@stream_service_options
 @home_option
 @ca_option
 @json_option
 def votes(
-    stream: str, number: int, url: str | None, home: Path, ca: Path | None, as_json: bool
+    stream: str, number: int, at: ServiceAt, home: Path, ca: Path | None, as_json: bool
 ) -> None:
     """Show how each operator voted on window N of STREAM (an id 0x… or a name), and why.
 
     Signatures are certified: they are verified with the lineage or committee file of the fleet.
     All other answers are as the stream service or an aggregator reports them.
     """
-    client, stream_id = open_stream(Home(home), url, ca, stream)
+    client, stream_id = open_stream(Home(home), at, ca, stream)
     described = client.get(f"/streams/{stream_id}/windows/{number}")
     fleet = Home(home)
     trust = load_trust(None, None, fleet) if fleet.committee_file.is_file() else None

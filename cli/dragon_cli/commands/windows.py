@@ -16,7 +16,8 @@ from dragon.net.stream_client import StreamClient
 from dragon_cli.completions import complete_streams
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.stream_reading import all_windows, open_stream
-from dragon_cli.options import ca_option, home_option, json_option, url_option
+from dragon_cli.fleet.stream_services import ServiceAt
+from dragon_cli.options import ca_option, home_option, json_option, stream_service_options
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.proofs import proof_size, security_level
 from dragon_cli.render.readings import NO_CLAIM, statement_text
@@ -33,7 +34,7 @@ SHOWN: Final = 20  # newest windows in the table, unless `--all`
 @click.argument("stream", shell_complete=complete_streams)
 @click.option("--all", "show_all", is_flag=True, help=f"List all windows, not the last {SHOWN}.")
 @watch_options("Refresh until interrupted.")
-@url_option
+@stream_service_options
 @home_option
 @ca_option
 @json_option
@@ -42,7 +43,7 @@ def windows(
     show_all: bool,
     watching: bool,
     every: int | None,
-    url: str | None,
+    at: ServiceAt,
     home: Path,
     ca: Path | None,
     as_json: bool,
@@ -56,7 +57,7 @@ def windows(
     it. The last column is the position of the window's event in the log.
     """
     seconds = check_watch(watching=watching, every=every, as_json=as_json)
-    client, stream_id = open_stream(Home(home), url, ca, stream)
+    client, stream_id = open_stream(Home(home), at, ca, stream)
     if as_json:
         print_json({"stream": stream_id, "windows": all_windows(client, stream_id)})
     elif watching:

@@ -29,6 +29,7 @@ class DataSteps:
     def stream(self) -> str:
         """Upload a file and wait until it is certified."""
         self._file.write_bytes(self._data)
+        self.fleet.wait_compiled()
         begun = time.monotonic()
         arguments = ["--stream", "readings", "--receipts", str(self._receipts)]
         home = ["--home", str(self.fleet.home.path)]

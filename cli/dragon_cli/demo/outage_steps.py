@@ -11,8 +11,8 @@ from dragon.errors import StepFailed
 from dragon_cli.demo.commands import verify_by_command
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import EXPLORER
-from dragon_cli.fleet.processes import Fleet
-from dragon_cli.render.output import console
+from dragon_cli.fleet.processes import COMPILING_NOTE, Fleet
+from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import moment
 
 VICTIM: Final = "operator_2"
@@ -20,6 +20,10 @@ CERTIFIED_SECONDS: Final = 25.0
 RESTART_SECONDS: Final = 30.0
 EQUAL_SECONDS: Final = 10.0
 EXPLORER_SECONDS: Final = 15.0
+
+
+def _say(line: str) -> None:
+    console.print(f"     {plain(line)}")
 
 
 class OutageSteps:
@@ -35,8 +39,10 @@ class OutageSteps:
         """Start all services."""
         begun = time.monotonic()
         self.fleet.start_all()
-        self.fleet.wait_ready()
+        self.fleet.wait_ready(_say)
         took = time.monotonic() - begun
+        if self.fleet.compiling():
+            _say(COMPILING_NOTE)
         console.print(f"     Watch everything that follows at {self._explorer}/")
         return f"{len(self.fleet.addresses)} services, all ready after {took:.1f} s"
 

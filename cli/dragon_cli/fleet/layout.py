@@ -148,6 +148,14 @@ class Home:
         """
         return self._numbered("stream")
 
+    def service_at(self, url: str) -> str:
+        """Return the name of the stream service at a URL; for an unknown URL that of the first.
+
+        Raises SettingsError.
+        """
+        services = self.stream_services().items()
+        return next((name for name, found in services if found.rstrip("/") == url), STREAMS)
+
     def _numbered(self, kind: str) -> dict[str, str]:
         found = {name: url for name, url in self.services().items() if service_kind(name) == kind}
         return {name: found[name] for name in sorted(found, key=service_number)}

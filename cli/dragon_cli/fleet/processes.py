@@ -11,12 +11,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final, Protocol, Self
 
 from dragon.encoding import Json
 from dragon.errors import PeerError, StepFailed
@@ -29,15 +28,45 @@ from dragon.storage.permissions import PUBLIC_FOLDER, make_folder
 from dragon_cli import lifeline, services
 from dragon_cli.errors import PortInUse
 from dragon_cli.fleet import home_operators, queries
-from dragon_cli.fleet.layout import Home, aggregator_name, port_of, service_kind, service_number
+from dragon_cli.fleet.layout import (
+    PROVER,
+    Home,
+    aggregator_name,
+    port_of,
+    service_kind,
+    service_number,
+)
 from dragon_cli.fleet.queries import View
+from dragon_cli.forking import ForkFailed, ForkServer, fork_server
 from dragon_cli.hints import with_hint
 
 OUTPUT_END_BYTES: Final = 2048  # of a service's output, in which its last message is searched
 NO_OUTPUT: Final = "(none)"
+NO_ANSWER: Final = "it does not answer yet."
+PROVER_KIND: Final = "zkp"
 STOP_SECONDS: Final = 6.0
-READY_SECONDS: Final = 40.0
-COMPILING_SECONDS: Final = 600.0  # for the first start of a prover on a busy machine
+REPORT_SECONDS: Final = 10.0  # between two lines about a service that is not ready
+READY_POLL_SECONDS: Final = 0.05
+COMPILED_POLL_SECONDS: Final = 0.5
+# How the reason of a prover begins whose kernels are not in the cache.
+COMPILING: Final = "compiling:"
+COMPILING_NOTE: Final = (
+    "The prover still compiles its kernels for this processor: half a minute, longer if busy. "
+    "Windows of streams wait for it."
+)
+# Services that import numba, whose threads may not run in a process that forks.
+NOT_IMPORTED: Final = frozenset(["stream"])
+
+
+class Service(Protocol):
+    """The process of a service: `subprocess.Popen`, or a forked `Child`."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
 
 
 class Fleet:
@@ -48,7 +77,7 @@ class Fleet:
         self.home = home
         self.committee: Committee = home.committee()
         self._stamp = home.committee_file.stat().st_mtime_ns
-        self.running: dict[str, subprocess.Popen[bytes]] = {}  # by name of the service
+        self.running: dict[str, Service] = {}  # by name
         self._settings = dict(settings or {})
         self._lifeline: tuple[int, int] | None = None  # a pipe: for the services, and for us
         ca = self._settings.get(tls.CA) or os.environ.get(tls.CA)  # the same CA as the services'
@@ -102,15 +131,20 @@ class Fleet:
 
     def start(self, name: str) -> None:
         """Start one service in the background; its output is appended to a file."""
+        with self._output(name).open("ab") as file:
+            self.running[name] = self.spawn(self._arguments(name), file, self._environ())
+
+    def _output(self, name: str) -> Path:
         output = self.home.output(name)
         make_folder(output.parent, PUBLIC_FOLDER)
-        with output.open("ab") as file:
-            environ = {**os.environ, lifeline.VARIABLE: "1", **self._settings}
-            self.running[name] = self.spawn(self._arguments(name), file, environ)
+        return output
+
+    def _environ(self) -> dict[str, str]:
+        return {**os.environ, lifeline.VARIABLE: "1", **self._settings}
 
     def spawn(
         self, arguments: Sequence[str], output: IO[bytes], environ: Mapping[str, str]
-    ) -> subprocess.Popen[bytes]:
+    ) -> Service:
         """Start `dragon` with these arguments, in a process group of its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "dragon_cli.main", *arguments],
@@ -142,9 +176,28 @@ class Fleet:
         """Start all services. Raises MissingExtra, PortInUse."""
         self.check_installed()
         self.check_ports()
-        # The provers first: they take longest until they are ready.
-        for name in sorted(self.addresses, key=lambda name: service_kind(name) != "zkp"):
-            self.start(name)
+        names = list(self.addresses)
+        with self.fork_server([service_kind(name) for name in names if name != PROVER]) as server:
+            # The provers first: they take longest until they are ready. The first one is not
+            # forked, because it starts while the others are imported.
+            for name in sorted(names, key=lambda name: service_kind(name) != PROVER_KIND):
+                if server is None or name == PROVER or not self._start_forked(name, server):
+                    self.start(name)
+
+    def fork_server(self, kinds: Iterable[str]) -> AbstractContextManager[ForkServer | None]:
+        """A process that has imported services of these kinds; None where that is impossible."""
+        forked = sorted(set(kinds) - NOT_IMPORTED)
+        return fork_server(forked, self._end_for_services(), self._environ())
+
+    def _start_forked(self, name: str, server: ForkServer) -> bool:
+        """Start one service as a copy of the fork server. Returns whether that was possible."""
+        output = self._output(name)
+        output.touch()
+        try:
+            self.running[name] = server.start(name, self._arguments(name), output)
+        except ForkFailed:
+            return False
+        return True
 
     def kill(self, name: str) -> None:
         """Send SIGKILL to all processes of a service: it finishes and flushes nothing."""
@@ -217,36 +270,56 @@ class Fleet:
             return False
         return answer.status == 200
 
-    def wait_ready(self, waiting: Callable[[], object] = lambda: None) -> None:
+    def wait_ready(self, say: Callable[[str], object] = lambda _: None) -> None:
         """Wait until all services are ready, apart from the reasons that only time ends.
 
         The first checkpoint ends the silence of a fleet that was off. It may take three rounds,
-        which can be hours. As long may it take until a signed round of the future has come.
+        which can be hours. As long may it take until a signed round of the future has come. A busy
+        machine may take minutes to start a service: waiting ends only when a service has ended.
 
-        Args: `waiting`, called again and again meanwhile.
+        Args: `say`, receives a line about a service that is not ready, every few seconds.
 
-        Raises StepFailed: a service ended, or is not in time.
+        Raises StepFailed: a service has ended.
         """
-
-        def has_started(name: str) -> bool:
-            waiting()
-            return self._has_started(name)
-
+        reported = time.monotonic()
         for name in self.addresses:
-            seconds = COMPILING_SECONDS if service_kind(name) == "zkp" else READY_SECONDS
-            self.wait_until(partial(has_started, name), f"{name} is ready", seconds)
+            while not self._has_started(name):
+                self.check_running()
+                if time.monotonic() - reported >= REPORT_SECONDS:
+                    reported = time.monotonic()
+                    say(f"Waiting for {name}: {'; '.join(self._reasons(name)) or NO_ANSWER}")
+                time.sleep(READY_POLL_SECONDS)
+
+    def compiling(self) -> list[str]:
+        """Return the names of provers that compile their kernels; everything else works."""
+        return [
+            name
+            for name in self.addresses
+            if service_kind(name) == PROVER_KIND
+            and any(each.startswith(COMPILING) for each in self._reasons(name))
+        ]
+
+    def wait_compiled(self) -> None:
+        """Wait until no prover compiles its kernels. Raises StepFailed: a service has ended."""
+        while self.compiling():
+            self.check_running()
+            time.sleep(COMPILED_POLL_SECONDS)
 
     def _has_started(self, name: str) -> bool:
         """Return whether a service is ready, or works in spite of its reasons."""
         if self.is_ready(name):
             return True
-        if name == "sequencer":
-            return False
-        try:
-            reasons = queries.reasons(self._http, self.addresses[name])
-        except PeerError:
-            return False
+        reasons = self._reasons(name)
         return bool(reasons) and all(each.startswith(TOLERATED_REASONS) for each in reasons)
+
+    def _reasons(self, name: str) -> Sequence[str]:
+        """Return why a service says that it is not ready; nothing if it says nothing."""
+        if name == "sequencer":
+            return ()
+        try:
+            return queries.reasons(self._http, self.addresses[name])
+        except PeerError:
+            return ()
 
     def wait_until(
         self, condition: Callable[[], bool], what: str, seconds: float, pause: float = 0.1
@@ -298,7 +371,7 @@ def _last_line(output: Path) -> str:
     return (messages or lines or [NO_OUTPUT])[-1]
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal(process: Service, number: signal.Signals) -> None:
     """Signal the whole group: workers may outlive the leader."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)

@@ -10,8 +10,9 @@ from typing import Final
 from dragon.encoding import Json, to_hex
 from dragon.errors import BadAnswer, Unauthorized
 from dragon.net.stream_client import StreamClient
-from dragon_cli.fleet.layout import SOURCES, Home
-from dragon_cli.fleet.streams import connect, with_token
+from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.stream_services import ServiceAt
+from dragon_cli.fleet.streams import with_token
 from dragon_cli.hints import with_hint
 
 # Members of a stream's description that its creation takes, too.
@@ -22,20 +23,22 @@ OWNER_HINT: Final = "`--token-file` names the file with the token of the stream.
 
 
 def owner_client(
-    home: Home, url: str | None, ca: Path | None, stream: bytes, token_file: Path | None
+    home: Home, at: ServiceAt, ca: Path | None, stream: bytes, token_file: Path | None
 ) -> tuple[StreamClient, str]:
     """Return a client with the stream's own token, and the stream's id.
 
     Args: `token_file`, that of the stream; None: the fleet's token of its stream service, with
         which the service states the stream's token again.
 
-    Raises SettingsError, PeerError, NotFound; Unauthorized: the stream is not the fleet's.
+    Raises SettingsError, PeerError, NotFound; Unauthorized: the stream is not the fleet's. And as
+    `ServiceAt.client`.
     """
-    client, stream_id = connect(home, url, ca), to_hex(stream)
+    stream_id = to_hex(stream)
+    client = at.client(home, ca, stream_id)
     if token_file is not None:
         return with_token(client, token_file), stream_id
     described = client.get(f"/streams/{stream_id}")
-    service = with_token(client, home.token(SOURCES))
+    service = with_token(client, home.sources_token(home.service_at(client.url)))
     descriptor = described.get("descriptor")
     if not isinstance(descriptor, dict):
         raise BadAnswer("the stream's description has no descriptor")

@@ -10,7 +10,7 @@ from dragon.net.stream_client import StreamClient
 from dragon.protocol.merkle import HASH_BYTES
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
-from dragon_cli.fleet.streams import connect
+from dragon_cli.fleet.stream_services import ServiceAt
 from dragon_cli.hints import with_hint
 
 MAX_PAGES = 1024  # of windows; a page has up to 1,000
@@ -18,15 +18,16 @@ PAGE_SIZE = 1000
 
 
 def open_stream(
-    home: Home, url: str | None, ca: Path | None, stream: str
+    home: Home, at: ServiceAt, ca: Path | None, stream: str
 ) -> tuple[StreamClient, str]:
-    """Return a client of the stream service, and the id of a stream given by id or name.
+    """Return a client of the stream's service, and the id of a stream given by id or name.
 
-    Raises NotFound: no stream has this name. InvalidHex, PeerError.
+    Raises NotFound: no stream has this name. InvalidHex, PeerError, and as `ServiceAt.client`.
     """
-    client = connect(home, url, ca)
     if stream.startswith("0x"):
-        return client, to_hex(from_hex(stream, member="STREAM", size=HASH_BYTES))
+        stream = to_hex(from_hex(stream, member="STREAM", size=HASH_BYTES))
+        return at.client(home, ca, stream), stream
+    client = at.client(home, ca, stream)
     listed = queries.rows(client.get("/streams"), "streams")
     found = [str(each.get("stream")) for each in listed if each.get("name") == stream]
     if not found:

@@ -26,7 +26,7 @@ from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
 from dragon_cli.errors import UnusableFile, WrongReadings
 from dragon_cli.files import make_folder, read_bytes, read_text, write_whole
 from dragon_cli.fleet import queries
-from dragon_cli.fleet.layout import SOURCES, STREAMS, Home
+from dragon_cli.fleet.layout import STREAMS, Home
 from dragon_cli.fleet.service_kinds import STREAM_SERVICE, check_service
 from dragon_cli.hints import with_hint
 
@@ -83,7 +83,7 @@ def find(
         return owner, owner.get(f"/streams/{stream}")
     if token_file is None:
         home.check_exists()
-    service = with_token(client, token_file or home.token(SOURCES))
+    service = with_token(client, token_file or home.sources_token(home.service_at(client.url)))
     try:
         made = service.make({"name": stream, **wanted})
     except BadAnswer as error:

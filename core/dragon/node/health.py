@@ -4,9 +4,10 @@
 
 Exit code 0: the service answered 200, or all its reasons are `TOLERATED_REASONS`: its log is
 silent, nothing is certified, its journal is new or has a signed round of the future, the committee
-counts it as down or does not list it, or others are busy. No restart ends these, and the service
-works. Exit code 1: neither; one line on standard output says why. The settings are those of the
-service: DRAGON_PORT, DRAGON_HOST, DRAGON_HOME, DRAGON_TLS_CA and DRAGON_TLS_CERTFILE.
+counts it as down or does not list it, others are busy, or its kernels are being compiled. No
+restart ends these, and the service works. Exit code 1: neither; one line on standard output says
+why. The settings are those of the service: DRAGON_PORT, DRAGON_HOST, DRAGON_HOME, DRAGON_TLS_CA and
+DRAGON_TLS_CERTFILE.
 
 The check runs every few seconds in every container. To start quickly, it imports only a few modules
 of the standard library.
@@ -23,7 +24,10 @@ DEADLINE_SECONDS = 2.5  # for the whole check
 MAX_ANSWER_BYTES = 65_536
 MAX_QUOTED_CHARS = 300  # of a body, in the message
 # How reasons begin that keep no service from working.
-TOLERATED_REASONS = ("unreachable:", "silent:", "not_certifying:", "journal:", "busy:", "seat:")
+TOLERATED_REASONS = (
+    *("unreachable:", "silent:", "not_certifying:", "journal:", "busy:", "seat:"),
+    "compiling:",
+)
 OPTIONS = ("--port", "--path", "--home", "--name")
 ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - hosts of a service that listens everywhere
 

@@ -31,6 +31,7 @@ WORDS: Final = frozenset(
         "busy",
         "clock",
         "committee",
+        "compiling",
         "damaged",
         "disk",
         "journal",

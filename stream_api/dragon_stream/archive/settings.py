@@ -26,7 +26,7 @@ _ENDPOINT: Final = re.compile(r"https?://[^\s/@?#]+/?", re.ASCII)
 MEANINGS: Final[Mapping[str, str]] = {
     "STREAM_ARCHIVE": (
         "Where closed segments and proofs are moved once they are certified: `s3://BUCKET` or "
-        "`s3://BUCKET/PREFIX`. Two services must not have the same place."
+        "`s3://BUCKET/PREFIX`. Several services may share it."
     ),
     "STREAM_LOCAL_MB": (
         "Megabytes of data and proofs on the local disk, with an archive. The oldest that the "

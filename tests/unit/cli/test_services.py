@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,24 +92,79 @@ def test_a_fleet_that_needs_the_extra_starts_nothing(tmp_path: Path) -> None:
         assert not any(fleet.is_running(name) for name in fleet.addresses)
 
 
-@pytest.mark.parametrize(
-    ("reason", "started"),
-    [("silent: no checkpoint", True), ("journal: a round", True), ("clock: not confirmed", False)],
-)
-def test_only_reasons_that_time_alone_ends_delay_no_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str, started: bool
-) -> None:
-    """Else `dragon up` would stop a fleet in which one operator signed a round of the future."""
+class EndedProcess:
+    """A service that has ended."""
+
+    pid, returncode = 0, 3
+
+    def poll(self) -> int:
+        return self.returncode
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    """A fleet whose sequencer is ready; no service is started, and nothing takes time."""
     ports = Ports(operators=free_block(8), prover=5200, streams=5300)
     home = Home(tmp_path / "fleet")
     make_fleet(home, Plan(ports=ports), genesis=1_700_000_000)
-    monkeypatch.setattr(processes, "READY_SECONDS", 0.0)
-    monkeypatch.setattr(processes, "COMPILING_SECONDS", 0.0)
+    monkeypatch.setattr(processes, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(processes, "READY_POLL_SECONDS", 0.0)
     monkeypatch.setattr(Fleet, "is_ready", lambda _, name: name == "sequencer")
-    monkeypatch.setattr(queries, "reasons", lambda *_: (reason,))
+    with Fleet(home) as made:
+        yield made
 
-    with Fleet(home) as fleet, nullcontext() if started else pytest.raises(StepFailed):
+
+@pytest.mark.parametrize("word", ["silent", "journal", "compiling"])
+def test_reasons_that_time_alone_ends_delay_no_start(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """Else `dragon up` would wait for an operator that signed a round of the future."""
+    monkeypatch.setattr(queries, "reasons", lambda *_: (f"{word}: for a while",))
+
+    fleet.wait_ready(pytest.fail)
+
+
+def test_a_fleet_waits_for_a_service_as_long_as_it_runs_and_says_for_which(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons = iter([(), ("clock: not confirmed",), ("clock: not confirmed", "silent: yes")])
+    monkeypatch.setattr(Fleet, "_reasons", lambda *_: next(reasons, ("silent: yes",)))
+    monkeypatch.setattr(Fleet, "_has_started", lambda *_: next(started, True))
+    started = iter([True, False, False])
+    said: list[str] = []
+
+    fleet.wait_ready(said.append)
+
+    assert said == [
+        "Waiting for operator_1: it does not answer yet.",
+        "Waiting for operator_1: clock: not confirmed",
+    ]
+
+
+def test_a_fleet_waits_for_no_service_that_has_ended(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "reasons", lambda *_: ("clock: not confirmed",))
+    running: Any = fleet.running
+    running["operator_2"] = EndedProcess()
+    monkeypatch.setattr(processes, "_signal", lambda *_: None)
+    monkeypatch.setattr(Fleet, "stop", lambda _: None)
+
+    with pytest.raises(StepFailed, match="operator_2 ended with exit code 3"):
         fleet.wait_ready()
+
+
+def test_a_fleet_knows_the_provers_that_compile(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reasons(_: object, url: str) -> tuple[str, ...]:
+        return ("compiling: kernel 3 of 41",) if url == fleet.addresses["zkp_api"] else ()
+
+    monkeypatch.setattr(queries, "reasons", reasons)
+    assert fleet.compiling() == ["zkp_api"]
+
+    monkeypatch.setattr(queries, "reasons", lambda *_: ("workers are preparing: kernel 1 of 41",))
+    assert fleet.compiling() == []
 
 
 class StubbornProcess:

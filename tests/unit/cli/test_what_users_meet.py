@@ -6,14 +6,17 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from dragon_cli.commands import up
+from dragon_cli.fleet.layout import Home
 from dragon_cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -338,22 +341,32 @@ def test_a_port_in_use(dragon: Run, fleet: Path, service: str) -> None:
     )
 
 
-def test_compiling_is_announced_once_and_only_when_a_kernel_was_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+class StartedFleet:
+    """A fleet that starts at once; `compiling` are its provers that compile."""
+
+    def __init__(self, home: Path, compiling: Sequence[str]) -> None:
+        self.home, self.addresses = Home(home), {"zkp_api": "http://127.0.0.1:5200"}
+        self.committee = SimpleNamespace(keys=["zkp_api"])
+        self.compiling = lambda: compiling
+
+    def start_all(self) -> None:
+        """Start nothing."""
+
+    def wait_ready(self, say: Callable[[str], object]) -> None:
+        say("Waiting for zkp_api: [it] does not answer yet.")
+
+
+@pytest.mark.parametrize("compiling", [[], ["zkp_api"]])
+def test_up_says_what_it_waits_for_and_that_kernels_are_compiled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], compiling: list[str]
 ) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    old = tmp_path / "blocks-1.kernel"
-    old.touch()
-    os.utime(old, (1000, 1000))
-    compiling = up.Compiling(since=2000.0)
+    fleet: Any = StartedFleet(tmp_path, compiling)
 
-    compiling.report()
-    assert capsys.readouterr().out == ""
-    (tmp_path / "blocks-2.kernel").touch()
-    compiling.report()
-    compiling.report()
+    up._start(fleet)
 
-    assert capsys.readouterr().out.count("The prover compiles its kernels") == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Waiting for zkp_api: [it] does not answer yet. All services ready after" in said
+    assert ("The prover still compiles its kernels" in said) == bool(compiling)
 
 
 # Nothing of a library

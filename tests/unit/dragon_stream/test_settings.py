@@ -58,6 +58,7 @@ def test_other_settings_have_the_documented_defaults(environ: dict[str, str]) ->
     assert (found.secret, found.token, found.prover_tokens) == (KEY, TOKEN, (PROVER_TOKEN,))
     assert (found.database, found.data) == (Path("data/stream.db"), Path("data/streams"))
     assert (found.prover_urls, found.max_pending_windows) == (("http://127.0.0.1:5200",), 256)
+    assert found.prover_requests == 4
     assert (found.host, found.port, found.threads) == ("127.0.0.1", 5300, 96)
     assert (found.connections, found.connections_per_address) == (1024, 512)
     assert found.origins == frozenset()
@@ -143,6 +144,7 @@ def test_a_missing_setting_is_named(environ: dict[str, str]) -> None:
     ("name", "least", "most"),
     [
         ("STREAM_WAITING", 2, 100_000),
+        ("STREAM_PROVER_REQUESTS", 1, 64),
         ("DRAGON_PORT", 1, 65_535),
         ("DRAGON_THREADS", 24, 256),
         ("DRAGON_CONNECTIONS", 16, 60_000),

@@ -119,6 +119,47 @@ def test_a_failed_worker_fails_only_its_own_job_and_is_replaced(
     assert (len(workers), pool.replaced_workers) == (2, 1)
 
 
+def test_the_first_worker_starts_alone_and_the_others_after_it(pools: list[Pool]) -> None:
+    compiled = threading.Event()
+
+    class Compiling(Worker):
+        def wait_until_ready(self, progress: Callable[[str], None]) -> None:
+            progress("compiling: kernel 1 of 41")
+            assert compiled.wait(30)
+
+    made: list[Worker] = []
+
+    def make() -> Worker:
+        made.append(Worker(fine) if made else Compiling(fine))
+        return made[-1]
+
+    pool = Pool(3, 3, make)
+    pools.append(pool)
+    until(lambda: pool.startup_status == "compiling: kernel 1 of 41")
+    assert len(made) == 1
+
+    compiled.set()
+
+    until(lambda: pool.busy_workers == 0)
+    assert (len(made), pool.startup_status) == (3, "")
+
+
+def test_a_job_waits_for_the_worker_that_compiles(pools: list[Pool]) -> None:
+    compiled = threading.Event()
+
+    class Compiling(Worker):
+        def wait_until_ready(self, progress: Callable[[str], None]) -> None:
+            assert compiled.wait(30)
+
+    pool = Pool(1, 1, lambda: Compiling(fine))
+    pools.append(pool)
+    with ThreadPoolExecutor() as threads:
+        job = threads.submit(pool.do, JOB, 30)
+        until(lambda: pool.waiting_jobs == 1)
+        compiled.set()
+        assert job.result(30) == b"done"
+
+
 def test_a_refused_job_does_not_replace_the_worker(pools: list[Pool]) -> None:
     workers = Workers(refuses)
     pool = ready(pools, 1, 0, workers)

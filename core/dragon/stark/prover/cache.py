@@ -105,6 +105,13 @@ class DiskCache:
     def flush(self) -> None:
         """Do nothing: there is no in-memory state."""
 
+    def has(self, sig: object, target_context: Any) -> bool:
+        """Whether there is a file of the compiled kernel."""
+        try:
+            return self._path(sig, target_context.codegen()).exists()
+        except (OSError, RuntimeError):
+            return False
+
     def load_overload(self, sig: object, target_context: Any) -> Any:
         """The compiled kernel, or None if there is no usable file."""
         target_context.refresh()

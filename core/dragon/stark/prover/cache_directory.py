@@ -13,11 +13,3 @@ def directory() -> Path:
     """The cache directory: `NUMBA_CACHE_DIR`, by default `~/.cache/datadragon`."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     return Path(chosen) if chosen else Path.home() / ".cache" / "datadragon"
-
-
-def has_newer_than(timestamp: float) -> bool:
-    """Return whether a kernel was compiled and written after a time in Unix seconds."""
-    try:
-        return any(each.stat().st_mtime > timestamp for each in directory().glob(f"*{SUFFIX}"))
-    except (OSError, RuntimeError):
-        return False

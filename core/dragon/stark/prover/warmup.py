@@ -12,6 +12,11 @@ Progress = Callable[[str, int, int], None]  # kernel name, kernels done, kernels
 PROVERS = (blocks, compiled_verifier, readings, rescue_chain, ziggy)
 
 
+def is_compiled() -> bool:
+    """Whether all kernels are in the cache. If not, `warm_up` takes half a minute."""
+    return all(kernel.is_cached() for kernel in KERNELS)
+
+
 def warm_up(progress: Progress) -> None:
     """Read every kernel from the cache, or compile it (0.5 to 3 seconds each).
 

@@ -57,6 +57,32 @@ def test_a_second_start_reads_what_the_first_compiled(folder: Path) -> None:
     assert folder.stat().st_mode & 0o077 == 0
 
 
+def test_a_kernel_knows_whether_its_file_is_in_the_cache(folder: Path) -> None:
+    kernel = new_kernel()
+    assert not kernel.is_cached()
+
+    assert works(kernel)
+
+    assert kernel.is_cached()
+    assert new_kernel().is_cached()
+    files(folder)[0].unlink()
+    assert not kernel.is_cached()
+
+
+@pytest.mark.usefixtures("folder")
+def test_kernels_are_compiled_only_if_each_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = new_kernel(), new_kernel()
+    monkeypatch.setattr(warmup, "KERNELS", [first])
+    assert not warmup.is_compiled()
+
+    first.prepare()
+    assert warmup.is_compiled()
+
+    second._cache._name = "another"
+    monkeypatch.setattr(warmup, "KERNELS", [first, second])
+    assert not warmup.is_compiled()
+
+
 @pytest.mark.parametrize(
     "damage",
     [lambda raw: b"", lambda raw: raw[:-1], lambda raw: raw[:-9] + bytes([raw[-9] ^ 1]) + raw[-8:],

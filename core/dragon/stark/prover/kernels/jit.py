@@ -49,11 +49,16 @@ class Kernel:
         self.module = function.__module__
         self._signature = signature
         self._dispatcher: Any = numba.njit(**_KERNEL)(function)
-        self._dispatcher._cache = DiskCache(self.name)
+        self._cache = self._dispatcher._cache = DiskCache(self.name)
         self._call: Callable[..., Any] = self._first_call
 
     def __call__(self, *arguments: Any) -> Any:
         return self._call(*arguments)
+
+    def is_cached(self) -> bool:
+        """Whether the cache has a file of the compiled kernel, which may be damaged."""
+        arguments = sigutils.normalize_signature(self._signature)[0]
+        return self._cache.has(arguments, self._dispatcher.targetctx)
 
     def prepare(self) -> None:
         """Read the kernel from the cache, or compile it (0.5 to 3 seconds)."""

@@ -1,0 +1,150 @@
+"""The fork server of `dragon up`: services are copies of a process that has imported them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from dragon_cli import forking
+from dragon_cli.fleet.create import Plan, Ports, make_fleet
+from dragon_cli.fleet.layout import Home, service_kind
+from dragon_cli.fleet.processes import NOT_IMPORTED, Fleet
+from dragon_cli.forking import ForkFailed, ForkServer, fork_server
+from dragon_cli.services import SERVICES
+from ports import free_block
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    """A fork server that has imported no service: it starts sooner."""
+    reading, writing = os.pipe()
+    with fork_server([], reading, os.environ) as started:
+        assert started is not None
+        yield started
+    os.close(reading)
+    os.close(writing)
+
+
+def empty(folder: Path) -> Path:
+    file = folder / "output.log"
+    file.touch()
+    return file
+
+
+def test_a_forked_command_runs_with_its_arguments_and_its_output(
+    server: ForkServer, tmp_path: Path
+) -> None:
+    good, bad = empty(tmp_path), tmp_path / "bad.log"
+    bad.write_text("before\n")
+
+    done = server.start("version", ["--version"], good)
+    failed = server.start("nonsense", ["nonsense"], bad)
+
+    assert (done.wait(30), failed.wait(30)) == (0, 2)
+    assert "version" in good.read_text()
+    assert bad.read_text().startswith("before\nUsage:")
+
+
+def test_a_forked_service_is_our_child_with_its_own_session_and_name(
+    server: ForkServer, tmp_path: Path
+) -> None:
+    output = empty(tmp_path)
+    service = server.start("sensors", ["source", "sensor"], output)
+    try:
+        while not output.stat().st_size:
+            assert service.poll() is None
+        status = Path(f"/proc/{service.pid}/status").read_text()
+        assert f"\nPPid:\t{os.getpid()}\n" in status
+        assert status.startswith("Name:\tsensors\n")
+        assert os.getsid(service.pid) == service.pid
+        server.stop()  # the service goes on without it
+        assert service.poll() is None
+    finally:
+        service.send_signal(signal.SIGKILL)
+    assert service.wait(30) == -signal.SIGKILL
+    assert service.poll() == -signal.SIGKILL
+
+
+def test_waiting_for_a_service_ends_in_time(server: ForkServer, tmp_path: Path) -> None:
+    service = server.start("sensors", ["source", "sensor"], empty(tmp_path))
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            service.wait(0.0)
+    finally:
+        service.send_signal(signal.SIGKILL)
+        service.wait(30)
+
+
+def test_a_server_that_has_ended_starts_nothing(server: ForkServer, tmp_path: Path) -> None:
+    server.stop()
+
+    with pytest.raises(ForkFailed):
+        server.start("version", ["--version"], empty(tmp_path))
+
+
+def test_nothing_is_forked_where_the_system_gives_us_no_children(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forking, "_adopt_orphans", lambda *, adopt: False)
+
+    with fork_server(["sequencer"], 0, os.environ) as started:
+        assert started is None
+
+
+def test_a_process_that_forks_has_one_thread_and_no_compiler() -> None:
+    kinds = sorted({*SERVICES} - NOT_IMPORTED)
+    program = f"""
+import os, sys
+from dragon_cli import fork_server
+fork_server.load({kinds})
+print(len(os.listdir("/proc/self/task")), *({{"numba", "numpy"}} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stdout.split() == ["1"]
+
+
+class EndedServer(ForkServer):
+    """A fork server that could not start."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def start(self, name: str, *_: object) -> forking.Child:
+        self.asked.append(name)
+        raise ForkFailed
+
+
+class Recorded(Fleet):
+    """A fleet that starts nothing, and notes what it would start."""
+
+    server = EndedServer()
+
+    def fork_server(self, kinds: object) -> nullcontext[ForkServer | None]:
+        return nullcontext(self.server)
+
+    def start(self, name: str) -> None:
+        self.ordinary = [*getattr(self, "ordinary", []), name]
+
+
+def test_without_a_fork_server_every_service_starts_in_the_usual_way(tmp_path: Path) -> None:
+    home, first = Home(tmp_path / "fleet"), free_block(8)
+    ports = Ports(operators=first, prover=first + 6, streams=first + 7)
+    make_fleet(home, Plan(ports=ports), genesis=1_700_000_000)
+    fleet = Recorded(home)
+
+    fleet.start_all()
+
+    assert set(fleet.ordinary) == set(fleet.addresses)
+    assert set(fleet.server.asked) == set(fleet.addresses) - {"zkp_api"}
+    assert fleet.ordinary[0] == "zkp_api"
+    assert {service_kind(name) for name in fleet.server.asked} <= set(SERVICES)

@@ -93,6 +93,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
     loops = [
         components.key_check.run,
         components.follower.run,
+        components.log.check.run,
         components.peers.run,
         components.peer_reports.run,
         components.target_looks.run,

@@ -96,6 +96,7 @@ def loops(components: Components) -> list[Callable[[threading.Event], None]]:
     """The functions that the server runs, each on its own thread, until the event is set."""
     return [
         components.follower.run,
+        components.log.check.run,
         components.writer.run,
         partial(components.pipeline.run, components.streams),
         components.sockets.run,

@@ -22,7 +22,7 @@ from dragon.log.schema import check_format
 from dragon.storage.sqlite_faults import sqlite_fault
 
 _LOG_TABLES: Final = (
-    *("entries", "refused", "refusals", "alarm", "cursor"),
+    *("entries", "refused", "refusals", "alarm", "cursor", "snapshot", "blocks"),
     *("committees", "committee_files"),
 )
 

@@ -12,6 +12,7 @@ import pytest
 from dragon.net.stream_client import StreamClient
 from dragon_cli.main import main
 
+WHERE = ("--url", "http://127.0.0.1:9", "--token-file")
 STREAM = "0x" + "17" * 32
 FOUND: Mapping[str, Any] = {
     "archive": "s3://bucket/prefix",

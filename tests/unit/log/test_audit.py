@@ -432,6 +432,8 @@ def test_an_empty_log_of_the_old_format_is_upgraded(tmp_path: Path) -> None:
         path,
         "DROP TABLE archived",
         "DROP TABLE maintenance",
+        "DROP TABLE snapshot",
+        "DROP TABLE blocks",
         "DROP INDEX windows_by_statement",
         "ALTER TABLE windows DROP COLUMN statement",
         "DROP TABLE committees",
@@ -456,6 +458,8 @@ def test_an_empty_log_with_a_committee_of_the_old_format_is_upgraded(tmp_path: P
     change(
         path,
         "DROP TABLE maintenance",
+        "DROP TABLE snapshot",
+        "DROP TABLE blocks",
         "DROP INDEX windows_by_statement",
         "ALTER TABLE windows DROP COLUMN statement",
         f"INSERT INTO cursor VALUES (1, '{to_hex(bytes(32))}', 7, 'ab')",

@@ -266,6 +266,8 @@ def test_an_audit_finds_changes_to_the_tables(copy: Path, statement: str) -> Non
 
 
 BEFORE_STATEMENTS = (
+    "DROP TABLE snapshot",
+    "DROP TABLE blocks",
     "DROP INDEX windows_by_statement",
     "ALTER TABLE windows DROP COLUMN statement",
     "UPDATE schema_log SET version_num = 'log_0007'",

@@ -137,17 +137,11 @@ class Fleet:
     def _output(self, name: str) -> Path:
         output = self.home.output(name)
         make_folder(output.parent, PUBLIC_FOLDER)
-<<<<<<< HEAD
-        with output.open("ab") as file:
-            own = {lifeline.VARIABLE: "1", **self._settings}
-            environ = {**self._shared_cores(), **os.environ, **own}
-            self.running[name] = self.spawn(self._arguments(name), file, environ)
-=======
         return output
 
     def _environ(self) -> dict[str, str]:
-        return {**os.environ, lifeline.VARIABLE: "1", **self._settings}
->>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
+        own = {lifeline.VARIABLE: "1", **self._settings}
+        return {**self._shared_cores(), **os.environ, **own}
 
     def _shared_cores(self) -> dict[str, str]:
         """Several operators on one machine share its cores: none has processes for windows."""

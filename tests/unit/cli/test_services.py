@@ -5,12 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-<<<<<<< HEAD
-from collections.abc import Mapping
-from contextlib import nullcontext
-=======
-from collections.abc import Iterator
->>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +154,6 @@ def test_a_fleet_waits_for_no_service_that_has_ended(
         fleet.wait_ready()
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("operators", "own", "verifiers"),
     [(4, {}, "1"), (4, {"OPERATOR_VERIFIERS": "3"}, "3"), (1, {}, None)],
@@ -185,7 +179,8 @@ def test_operators_of_one_machine_share_its_cores(
         fleet.running.clear()
 
     assert given[0].get("OPERATOR_VERIFIERS") == verifiers
-=======
+
+
 def test_a_fleet_knows_the_provers_that_compile(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,7 +192,6 @@ def test_a_fleet_knows_the_provers_that_compile(
 
     monkeypatch.setattr(queries, "reasons", lambda *_: ("workers are preparing: kernel 1 of 41",))
     assert fleet.compiling() == []
->>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
 
 
 class StubbornProcess:

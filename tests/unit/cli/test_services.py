@@ -253,7 +253,12 @@ def test_signing_without_the_extra_is_refused(
     assert "missing_extra: Signing needs numba and numpy" in capsys.readouterr().err
 
 
-LIBRARIES = ("alembic", "numba", "numpy", "py_ecc", "pygments", "requests", "rich", "sqlalchemy")
+LIBRARIES = (
+    *("alembic", "asyncio", "jinja2", "numba", "numpy", "py_ecc", "pydantic", "pygments"),
+    *("requests", "rich", "sqlalchemy", "ssl", "structlog", "urllib3"),
+)
+# Smaller ones, which services load, and what verifies a file must not.
+OF_SERVICES = {"asyncio", "jinja2", "pydantic", "ssl", "structlog", "urllib3"}
 
 
 def loaded_by(program: str) -> set[str]:
@@ -284,7 +289,25 @@ def test_a_service_loads_only_the_large_libraries_that_it_needs(
 ) -> None:
     program = f"from dragon_cli import services\nservices.service({name!r})"
 
+    assert loaded_by(program) <= libraries | OF_SERVICES
+
+
+@pytest.mark.parametrize(
+    ("what", "libraries"),
+    [
+        *((what, {"rich"}) for what in ("certificate", "event", "receipt", "stream_report")),
+        *((what, {"rich"}) for what in ("period", "downtime", "evidence", "lineage", "log")),
+        ("report", {"jinja2", "rich"}),  # it makes the page again
+    ],
+)
+def test_what_verifies_a_file_loads_no_library_of_services(what: str, libraries: set[str]) -> None:
+    program = f"import dragon_cli.main, dragon_cli.commands.verify.{what}"
+
     assert loaded_by(program) <= libraries
+
+
+def test_a_signature_of_ziggy_is_verified_without_a_compiler() -> None:
+    assert loaded_by("import dragon_cli.main, dragon_cli.commands.ziggy") <= {"rich"}
 
 
 def test_a_loaded_library_stays_loaded_when_a_service_is_loaded() -> None:

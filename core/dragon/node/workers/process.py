@@ -19,10 +19,7 @@ from dragon.node.workers.worker import GONE_CHECK_SECONDS, IsGone, JobT, ResultT
 # Long enough to compile all kernels without a cache on a busy machine.
 WORKER_START_TIMEOUT_SECONDS: Final = 180.0
 # What a worker does before it is ready. `/readyz` lists it; `compiling` keeps no service waiting.
-ACTIVITIES: Final = {
-    ipc.LOADING: "workers are preparing",
-    ipc.COMPILING: "compiling",
-}
+ACTIVITIES: Final = {ipc.LOADING: "workers are preparing", ipc.COMPILING: "compiling"}
 TRANSFER_SECONDS: Final = 2.0  # for a worker to send an answer that it has begun to send
 
 

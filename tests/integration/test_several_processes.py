@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 import forked
 from dragon.net.http_client import HttpClient
@@ -56,12 +57,10 @@ def dragon(fleet: Fleet, *arguments: object) -> tuple[int, Any, str]:
 def metric(fleet: Fleet, service: str, name: str, **labels: str) -> float:
     """The value of a metric; 0 if it has none with these labels."""
     url = fleet.addresses[service] + "/metrics"
-    text = HttpClient.create().get(url, deadline=5, max_bytes=1 << 20)
-    expected = f"{name}{{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
-    for line in text.body.decode().splitlines():
-        if line.startswith(expected):
-            return float(line.split()[-1])
-    return 0.0
+    answer = HttpClient.create().get(url, deadline=5, max_bytes=1 << 20)
+    families = text_string_to_metric_families(answer.body.decode())
+    samples = (sample for family in families for sample in family.samples)
+    return sum(each.value for each in samples if (each.name, each.labels) == (name, labels))
 
 
 def test_new_streams_are_spread_and_found_again(fleet: Fleet, tmp_path: Path) -> None:

@@ -1,43 +1,21 @@
-"""A pool of worker processes with a bounded queue.
-
-Each worker runs one job at a time. A bounded number of jobs waits; further jobs are refused with
-Busy. A job that overruns its deadline, or that its client does not wait for, is cancelled: the
-worker stops after the stage that it computes, and takes the next job. A worker that dies, or does
-not stop, is replaced, and only its own job fails.
-"""
+"""The pools of worker processes that make and verify proofs."""
 
 from __future__ import annotations
 
-import queue
-import select
-import socket
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, TypeAlias
 
 from dragon import errors
-from dragon.net.deadlines import DeadlineSocket
-from dragon.node.log_format import get_logger
-from dragon_zkp import ipc, messages
+from dragon.node.workers import pool, process, worker
+from dragon.node.workers.worker import IsGone
+from dragon_zkp import messages
 from dragon_zkp.messages import Job
 
-# A job starts with at least this much time left, or with half of its deadline if that is less.
-MIN_START_SECONDS: Final = 1.0
-# Long enough to compile all kernels without a cache on a busy machine.
-WORKER_START_TIMEOUT_SECONDS: Final = 180.0
-FIRST_RETRY_SECONDS: Final = 0.5  # after a worker failed to start; doubled after each failure
-MAX_RETRY_SECONDS: Final = 30.0
+__all__ = ["IsGone", "Pool", "Worker", "proving", "verifying"]
 
-GONE_CHECK_SECONDS: Final = 0.25  # between two looks whether a client still waits
-# For a worker to stop after its job was cancelled: longer than the longest stage of a proof.
-CANCEL_SECONDS: Final = 5.0
-TRANSFER_SECONDS: Final = 2.0  # for a worker to send an answer that it has begun to send
-
-IsGone = Callable[[], bool]  # whether the client of a job does not wait any longer
+Worker: TypeAlias = worker.Worker[Job, bytes]
 
 # These errors say that the job is wrong. The worker that reported them stays in use.
 _JOB_ERRORS: Final = (
@@ -47,6 +25,8 @@ _JOB_ERRORS: Final = (
     errors.UnluckyChallenge,
 )
 
+<<<<<<< HEAD
+=======
 # What a worker does before it is ready. `/readyz` lists it; `compiling` keeps no service waiting.
 ACTIVITIES: Final = {
     messages.LOADING: "workers are preparing",
@@ -56,36 +36,20 @@ ACTIVITIES: Final = {
 # The modules that worker processes run.
 PROVING: Final = "dragon_zkp.worker"
 VERIFYING: Final = "dragon_zkp.verification_worker"
+>>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
 
-logger = get_logger(__name__)
-
-
-class Worker(Protocol):
-    """Runs jobs, one at a time. `Process` is the implementation that the service uses."""
-
-    def wait_until_ready(self, progress: Callable[[str], None]) -> None:
-        """Wait for the worker to start. `progress` receives what it is doing.
-
-        Raises WorkerDied, Overdue: it did not start.
-        """
-
-    def do(self, job: Job, seconds: float, is_gone: IsGone) -> bytes:
-        """Run a job within `seconds`, while its client waits.
-
-        Raises ProofRefused, ProvingError: the job is wrong. Overdue, ClientGone: the job must be
-        cancelled. WorkerDied: the worker failed and must be replaced.
-        """
-
-    def cancel(self, seconds: float) -> bool:
-        """Cancel the job that is running. Returns whether the worker can take another job."""
-
-    def is_alive(self) -> bool:
-        """Whether the worker can take a job."""
-
-    def stop(self) -> None:
-        """End the worker immediately, even during a job."""
+def _process(module: str) -> Worker:
+    return process.Process(module, messages.pack, messages.result)
 
 
+proving: Final[Callable[[], Worker]] = partial(_process, "dragon_zkp.worker")
+verifying: Final[Callable[[], Worker]] = partial(_process, "dragon_zkp.verification_worker")
+
+
+<<<<<<< HEAD
+class Pool(pool.Pool[Job, bytes]):
+    """`size` workers, and at most `waiting` jobs that wait for one."""
+=======
 class Process:
     """A worker in a separate process. The process is spawned, not forked from this one."""
 
@@ -197,14 +161,18 @@ class Pool:
     Each slot keeps one thread for the whole life of the pool. When the system is too short of
     resources to start a process, it could not start a thread that tries again later either.
     """
+>>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
 
     def __init__(
         self,
         size: int,
         waiting: int,
-        make: Callable[[], Worker] = Process,
+        make: Callable[[], Worker] = proving,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+<<<<<<< HEAD
+        super().__init__(size, waiting, make, monotonic, job_errors=_JOB_ERRORS)
+=======
         self._make = make
         self._monotonic = monotonic
         self._idle: queue.Queue[_Slot] = queue.Queue()
@@ -383,3 +351,4 @@ class Pool:
 
 def _reason(error: Exception) -> str:
     return error.name if isinstance(error, errors.DragonError) else "unexpected_error"
+>>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445

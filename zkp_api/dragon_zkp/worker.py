@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import socket
 
+from dragon.node.workers import ipc
+from dragon.node.workers.job_loop import Checkpoint
 from dragon.stark.prover.blocks import prove_blocks
 from dragon.stark.prover.readings import prove_readings
 from dragon.stark.prover.warmup import is_compiled, warm_up
 from dragon.stark.ziggy import secret_preimage
+<<<<<<< HEAD
+from dragon_zkp import job_loop, verification_worker
+=======
 from dragon_zkp import ipc, job_loop, messages, verification_worker
 from dragon_zkp.job_loop import Checkpoint
+>>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
 from dragon_zkp.messages import BlocksStatement, Job, Prove, ReadingsStatement, Verify
 
 

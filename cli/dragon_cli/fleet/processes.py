@@ -137,10 +137,22 @@ class Fleet:
     def _output(self, name: str) -> Path:
         output = self.home.output(name)
         make_folder(output.parent, PUBLIC_FOLDER)
+<<<<<<< HEAD
+        with output.open("ab") as file:
+            own = {lifeline.VARIABLE: "1", **self._settings}
+            environ = {**self._shared_cores(), **os.environ, **own}
+            self.running[name] = self.spawn(self._arguments(name), file, environ)
+=======
         return output
 
     def _environ(self) -> dict[str, str]:
         return {**os.environ, lifeline.VARIABLE: "1", **self._settings}
+>>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
+
+    def _shared_cores(self) -> dict[str, str]:
+        """Several operators on one machine share its cores: none has processes for windows."""
+        several = len(home_operators.urls(self.home, self.committee)) > 1
+        return {"OPERATOR_VERIFIERS": "1"} if several else {}
 
     def spawn(
         self, arguments: Sequence[str], output: IO[bytes], environ: Mapping[str, str]

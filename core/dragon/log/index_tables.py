@@ -28,6 +28,8 @@ _WINDOW_COLUMNS: Final = (
 )
 _ENDORSEMENT_COLUMNS: Final = "position, stream, first, last, verdict, note, expert, timestamp"
 
+COUNTS: Final = "statement_counts"  # of windows; a trigger of the table `windows` keeps it
+
 T = TypeVar("T")
 C = TypeVar("C", bound=Claim)
 
@@ -55,6 +57,19 @@ def _insert(table: Table) -> str:
         return query
     updates = ", ".join(f"{c} = excluded.{c}" for c in table.columns if c != table.key)
     return f"{query} ON CONFLICT ({table.key}) DO UPDATE SET {updates}"
+
+
+def check_counts(connection: Connection) -> None:
+    """Compare the counts of windows by statement with the windows. Raises LogDamaged."""
+    counted = (
+        "SELECT stream, COALESCE(statement, ''), COUNT(*) FROM windows WHERE verdict = 'valid' "
+        "GROUP BY stream, COALESCE(statement, '')"
+    )
+    stated = "SELECT stream, statement, windows FROM statement_counts"
+    for one, other in ((counted, stated), (stated, counted)):
+        row = connection.exec_driver_sql(f"{one} EXCEPT {other}").first()
+        if row is not None:
+            raise errors.LogDamaged(f"table {COUNTS}: the number for stream {row[0]} is wrong")
 
 
 class LogRow(NamedTuple):
@@ -192,10 +207,7 @@ class StreamRecords:
 
     def statements(self, stream: bytes) -> Mapping[Statement | None, int]:
         """Return how many valid windows of a stream have each statement."""
-        query = (
-            "SELECT statement, COUNT(*) AS windows FROM windows "
-            "WHERE stream = :stream AND verdict = 'valid' GROUP BY statement"
-        )
+        query = "SELECT statement, windows FROM statement_counts WHERE stream = :stream"
         return dict(self._read(query, _statement_count, stream=to_hex(stream)))
 
     def unclaimed(self, stream: bytes, limit: int = 100) -> list[Applied[WindowClaim]]:
@@ -238,7 +250,7 @@ class StreamRecords:
 
 def _statement_count(row: RowMapping) -> tuple[Statement | None, int]:
     members, stated = Members(dict(row), "the row"), row["statement"]
-    statement = None if stated is None else Statement(members.word("statement", list(Statement)))
+    statement = None if stated == "" else Statement(members.word("statement", list(Statement)))
     return statement, members.integer("windows")
 
 

@@ -28,7 +28,7 @@ from dragon.log.derived import Derived
 from dragon.log.downtime_index import DowntimeIndex, Totals
 from dragon.log.evaluation import Evaluator, Outcome
 from dragon.log.file_check import FileCheck
-from dragon.log.index_tables import LogRow, tables
+from dragon.log.index_tables import COUNTS, LogRow, check_counts, tables
 from dragon.log.ledger import FinalityRule, Position, ProvenBatch
 from dragon.log.listed_nodes import ListedNodes
 from dragon.log.queries import LogQueries
@@ -59,7 +59,7 @@ _SMALL_TABLES: Final = (
     *("cursor", "committees", "committee_files"),
     *("alarm", "archived", "refusals", "schema_log", "snapshot"),
 )
-_LARGE_TABLES: Final = ("entries", "refused", "blocks")
+_LARGE_TABLES: Final = ("entries", "refused", "blocks", COUNTS)
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -553,6 +553,7 @@ class Log(LogQueries):
         """Return what all entries say. Raises LogDamaged."""
         with self._database.write() as connection:
             check_structure(connection, self._database.path, (*_LARGE_TABLES, *tables()))
+            check_counts(connection)
             snapshot.delete(connection)
         self._next_snapshot = self._snapshot_entries
         derived = Derived.of(committees[0], self._blocks)

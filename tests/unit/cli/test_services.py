@@ -5,7 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+<<<<<<< HEAD
+from collections.abc import Mapping
+from contextlib import nullcontext
+=======
 from collections.abc import Iterator
+>>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,7 @@ import pytest
 
 from dragon.errors import StepFailed
 from dragon_cli.errors import MissingExtra
-from dragon_cli.fleet import processes, queries
+from dragon_cli.fleet import home_operators, processes, queries
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
@@ -154,6 +159,33 @@ def test_a_fleet_waits_for_no_service_that_has_ended(
         fleet.wait_ready()
 
 
+<<<<<<< HEAD
+@pytest.mark.parametrize(
+    ("operators", "own", "verifiers"),
+    [(4, {}, "1"), (4, {"OPERATOR_VERIFIERS": "3"}, "3"), (1, {}, None)],
+)
+def test_operators_of_one_machine_share_its_cores(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    operators: int,
+    own: dict[str, str],
+    verifiers: str | None,
+) -> None:
+    """A single operator has a process for windows on each core, by its own default."""
+    home = Home(tmp_path / "fleet")
+    make_fleet(home, Plan(ports=Ports(operators=free_block(8))), genesis=1_700_000_000)
+    urls = dict(list(home_operators.urls(home, home.committee()).items())[:operators])
+    monkeypatch.setattr(home_operators, "urls", lambda *_: urls)
+    monkeypatch.delenv("OPERATOR_VERIFIERS", raising=False)
+    given: list[Mapping[str, str]] = []
+    monkeypatch.setattr(Fleet, "spawn", lambda *arguments: given.append(arguments[3]))
+
+    with Fleet(home, own) as fleet:
+        fleet.start("operator_1")
+        fleet.running.clear()
+
+    assert given[0].get("OPERATOR_VERIFIERS") == verifiers
+=======
 def test_a_fleet_knows_the_provers_that_compile(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +197,7 @@ def test_a_fleet_knows_the_provers_that_compile(
 
     monkeypatch.setattr(queries, "reasons", lambda *_: ("workers are preparing: kernel 1 of 41",))
     assert fleet.compiling() == []
+>>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
 
 
 class StubbornProcess:

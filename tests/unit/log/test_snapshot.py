@@ -114,8 +114,7 @@ class Writer:
             "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (*row, None, f"{position + 1:032x}"),
         )
-        if made.claim.KIND == StatusClaim.KIND:
-            index_tables.insert(connection, position, made)
+        index_tables.insert(connection, position, made)
         self.tree.append(leaf_hash)
 
 
@@ -408,6 +407,8 @@ BACKGROUND = {
     "DELETE FROM entries WHERE position = 2": "entry 2 is missing",
     "DELETE FROM entries WHERE position < 39": "entry 0 is missing",
     "UPDATE logs SET status = x'00'": "is damaged",
+    "UPDATE statement_counts SET windows = 1 + windows": "table statement_counts: the number for",
+    "INSERT INTO statement_counts VALUES ('x', '', 1)": "table statement_counts: the number for",
     "DELETE FROM blocks WHERE series = 'tree_0' AND number = 2": "block 2 of tree_0 is missing",
     f"{ZEROS} WHERE series = 'tree_0' AND number = 1": "block 1 of tree_0 was altered on disk",
     f"{ZEROS} WHERE series = 'marks' AND number = 1": "block 1 of marks was altered on disk",

@@ -115,7 +115,7 @@ def test_all_windows_are_certified_although_a_prover_is_killed(fleet: Fleet) -> 
 
         def certified() -> bool:
             said = client.get(f"/streams/{stream}")  # noqa: B023 - called in this turn only
-            return said["chunks"] == 420 and said["certified"] == said["windows"] >= 60
+            return bool(said["chunks"] == 420 and said["certified"] == said["windows"] >= 60)
 
         fleet.wait_until(certified, f"all windows of {stream} are certified", PATIENCE)
 
@@ -125,8 +125,7 @@ def test_all_windows_are_certified_although_a_prover_is_killed(fleet: Fleet) -> 
         assert metric(fleet, service, name, prover=alive, outcome="done") > 0
         ready = fleet.get(service, "/readyz")
         assert ready["reasons"] == []
-        (fault,) = ready["degraded"]  # type: ignore[misc]
-        assert str(fault).startswith(f"prover: {dead}: no answer")
+        assert str(ready["degraded"]).startswith(f"['prover: {dead}: no answer")
     fleet.start(PROVER)
 
     def recovered() -> bool:
@@ -152,8 +151,8 @@ def test_streams_of_one_service_are_found_while_another_is_down(fleet: Fleet) ->
 
         _, status, _ = dragon(fleet, "status")
         services = {each["service"]: each for each in status["services"]}
-        assert services[STREAMS]["error"] == ""
-        assert services[SECOND]["error"]
+        assert "ready" in services[STREAMS]
+        assert "trouble" in services[SECOND]
     finally:
         fleet.start(SECOND)
     fleet.wait_until(lambda: fleet.is_ready(SECOND), f"{SECOND} is ready", PATIENCE)

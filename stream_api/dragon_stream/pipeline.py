@@ -55,13 +55,16 @@ class Pipeline:
         runtime: Runtime,
         max_pending_windows: int,
         needed_votes: Callable[[], int],
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         """Create the pipeline.
 
         Args:
             max_pending_windows: bounds the uncertified windows of a stream; see `has_capacity`.
             needed_votes: how many operators must vote alike for a certificate.
+            has_room: whether the disk may take more data.
         """
+        self._has_room = has_room
         self._store = store
         self._confirmation = confirmation
         self.provers = provers
@@ -72,6 +75,7 @@ class Pipeline:
         self._submitting_pool = runtime.workers(SUBMITTING_THREADS)
         self._proving_pool = runtime.workers(provers.places)
         self._wake = threading.Event()
+        self.has_proofs = False  # whether a proof was made since the start
         self._jobs = KeyedExecutor(runtime.monotonic, self._on_progress)
         self._lock = threading.Lock()  # guards the next line
         self._unfinished: dict[bytes, int] = {}  # windows of each stream
@@ -114,9 +118,9 @@ class Pipeline:
         return self._unfinished.get(stream, 0)
 
     def has_capacity(self, stream: Stream) -> bool:
-        """Whether more data may be accepted: uncertified windows, closed or not, are bounded."""
+        """Whether more data may be accepted: uncertified windows and data on disk are bounded."""
         pending = self.unfinished(stream.id) + stream.chunker.pending_windows
-        return pending < self._max_pending_windows
+        return pending < self._max_pending_windows and self._has_room()
 
     def load(self, streams: Streams) -> None:
         """Count the unfinished windows after a start."""
@@ -221,6 +225,7 @@ class Pipeline:
         except (PeerError, ProofRefused) as error:
             self.counter.labels("prove", error.name).inc()
             return RETRY_SECONDS
+        self.has_proofs = True
         self.prove_seconds.observe(self._runtime.monotonic() - begun)
         self._store.prove(stream.id, number, proof)
         self.counter.labels("prove", "done").inc()

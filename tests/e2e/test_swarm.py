@@ -100,7 +100,7 @@ def deployed(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     if begun:
         docker("swarm", "init", "--advertise-addr", "127.0.0.1")
     home = Home(tmp_path_factory.mktemp("swarm") / "fleet")
-    plan = Plan(round_seconds=2, containers=True, provers=2, stream_services=2, ports=PORTS)
+    plan = Plan(round_seconds=5, containers=True, provers=2, stream_services=2, ports=PORTS)
     make_fleet(home, plan, genesis=int(time.time()))
     (home.path / STACK).write_text(Swarm(home, PUBLISHED).text())
     stack = Deployed(home, image)

@@ -111,9 +111,11 @@ class Swarm:
             "networks": {"zkp": ["proofs"], "stream": ["fleet", "proofs"]}.get(kind, ["fleet"]),
             "stop_grace_period": "6s",
             "healthcheck": {
-                "test": ["CMD", "python", "-m", "dragon.node.health"],
+                # Not `/readyz`: Swarm gives a service its name only when it is healthy, and an
+                # operator is ready only when it reaches others by their names.
+                "test": ["CMD", "python", "-m", "dragon.node.health", "--path", "/healthz"],
                 "interval": "15s",
-                "timeout": "5s",
+                "timeout": "10s",
                 "retries": 3,
                 "start_period": "180s",
             },

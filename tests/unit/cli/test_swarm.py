@@ -94,6 +94,12 @@ def test_a_service_with_data_stops_before_its_successor_starts(home: Home) -> No
         assert service["deploy"]["replicas"] == 1
 
 
+def test_a_service_is_healthy_before_it_reaches_others(home: Home) -> None:
+    """Swarm gives a service its name only then, and `/readyz` of operators needs those names."""
+    for service in stack(home)["services"].values():
+        assert service["healthcheck"]["test"][-2:] == ["--path", "/healthz"]
+
+
 def test_only_published_services_open_a_port(home: Home) -> None:
     made = stack(home, published=("explorer",))["services"]
 

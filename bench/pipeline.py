@@ -240,7 +240,7 @@ def throughput(fleet: Fleet) -> dict[int | None, float]:
         bound = ", ".join(f"{name} {100 * s / took:.0f} %" for name, s in most)
         each = f"{1000 * sum(used.values()) / windows:.0f}" if windows else "–"
         total = f"{sum(used.values()) / took:.2f} of 2"
-        name = chunks or f"adaptive ({rate * took / max(1, windows):.0f})"
+        name = chunks or "adaptive"
         rows.append((name, f"{rate:.0f}", f"{windows / took:.1f}", each, total, bound, goal))
     columns = ("chunks a window", "chunks/s", "windows/s", "ms each", "cores", "most of it", "goal")
     note = f"{SOURCES} streams, messages of 65 bytes; ms: processor time of all services a window."

@@ -37,6 +37,7 @@ BENCHMARKS: Final = (
     "connections",
     "explorer",
     "periods",
+    "years",
     "scaling",
 )
 TURNS: Final = 2  # runs of each commit

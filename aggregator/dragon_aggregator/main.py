@@ -82,6 +82,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
     logger.info("aggregator_started", port=settings.port, rank=settings.rank)
     loops = [
         components.follower.run,
+        components.log.check.run,
         components.submitter.run,
         components.monitor.run,
         components.window_queue.run,

@@ -95,6 +95,7 @@ def background(components: Components) -> list[Callable[[threading.Event], None]
     """The functions that the server runs, each on its own thread, until the event is set."""
     return [
         components.sources.follower.run,
+        components.sources.log.check.run,
         components.recorder.run,
         components.sources.public_file.run,
         lambda stop: _keep_index(components, stop),

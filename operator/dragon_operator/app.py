@@ -45,7 +45,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         certification=components.certification,
     )
     app.register_api(attestations.routes(components, attested))
-    app.register_api(windows.routes(components, votes))
+    app.register_api(windows.routes(components, votes, attested))
     app.register_api(nodes.routes(components))
     app.register_api(probes.routes(components))
     app.register_api(beats.routes(components.beats, direct=True))
@@ -154,6 +154,17 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "Processor seconds for windows of certified and listed (known) and of other streams (new).",
         "streams",
         {"known": verifications.known_seconds, "new": verifications.new_seconds},
+    )
+    verifier = components.window_voter.verifier
+    yield metrics.gauge(
+        "verifiers",
+        "Processes that are ready to verify windows; 0 if the operator verifies in its own.",
+        verifier.started_workers,
+    )
+    yield metrics.gauge(
+        "verifiers_replaced",
+        "Processes for windows that were replaced because they ended or did not answer in time.",
+        verifier.replaced_workers,
     )
     yield metrics.quorum_margin(components.peers.quorum_margin())
     blind = components.peers.is_blind(probe_results)

@@ -1,4 +1,4 @@
-"""Compiled kernels for the verification of proofs, loaded once the log has a stream."""
+"""Compiled kernels and processes that verify proofs: started once the log has a stream."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def load() -> None:
     logger.info("compiled_verifier")
 
 
-class CompiledVerification:
-    """Loads the compiled verifier in the background. No window waits for it."""
+class VerificationStart:
+    """Loads the compiled verifier, or starts workers, in the background. No window waits for it."""
 
-    def __init__(self, has_streams: Callable[[], bool], load: Callable[[], None] = load) -> None:
+    def __init__(self, has_streams: Callable[[], bool], start: Callable[[], None]) -> None:
         """Create it.
 
         Args:
             has_streams: whether the log has a window of any stream.
-            load: makes this process use the compiled verifier.
+            start: what is called when it has.
         """
         self._has_streams = has_streams
-        self._load = load
+        self._start = start
 
     def run(self, stop: threading.Event) -> None:
-        """Wait for the log's first stream, then load. Return when it is loaded or `stop` is set."""
+        """Wait for the log's first stream, then start. Return after that, or when `stop` is set."""
         while not self._has_streams():
             if stop.wait(POLL_SECONDS):
                 return
-        self._load()
+        self._start()

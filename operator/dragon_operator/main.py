@@ -35,7 +35,7 @@ from dragon_operator.app import create_app
 from dragon_operator.approvals import Approvals, approval_path
 from dragon_operator.attester import Attester
 from dragon_operator.beat_relay import BeatRelay
-from dragon_operator.compiled_verification import CompiledVerification
+from dragon_operator.compiled_verification import VerificationStart
 from dragon_operator.components import Components
 from dragon_operator.databases import Databases
 from dragon_operator.evidence_recorder import EvidenceRecorder
@@ -56,6 +56,7 @@ from dragon_operator.status_checks import StatusChecks
 from dragon_operator.target_looks import TargetLooks
 from dragon_operator.verdict_store import VerdictStore
 from dragon_operator.verification_scheduler import VerificationScheduler
+from dragon_operator.window_verifier import WindowVerifier
 from dragon_operator.window_voter import FetchLimits, WindowVoter
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeLists
@@ -82,7 +83,10 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
     if settings.from_checkpoint:
         start_late(components, settings.committee, runtime)
 
+    verifier = components.window_voter.verifier
+
     def close() -> None:
+        verifier.close()
         sequencer.close()
         databases.close()
         lock.close()
@@ -93,6 +97,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
     loops = [
         components.key_check.run,
         components.follower.run,
+        components.log.check.run,
         components.peers.run,
         components.peer_reports.run,
         components.target_looks.run,
@@ -100,7 +105,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         components.evidence.run,
         components.beats.run,
         clients.members.run,
-        CompiledVerification(lambda: bool(components.log.state.streams)).run,
+        VerificationStart(lambda: bool(components.log.state.streams), verifier.start).run,
     ]
     return Service(create_app(components, clients), loops, close, lanes(settings.threads))
 
@@ -261,7 +266,10 @@ def _window_voter(
         settings.streams, settings.windows_per_second, known.is_known, runtime.monotonic
     )
     verifications = VerificationScheduler(
-        known.is_known, monotonic=runtime.monotonic, processor=runtime.processor
+        known.is_known,
+        monotonic=runtime.monotonic,
+        processor=runtime.processor,
+        workers=settings.verifiers,
     )
     return WindowVoter(
         log,
@@ -276,6 +284,7 @@ def _window_voter(
         FetchLimits.create(),
         verifications,
         RefutationLimit(OPERATOR_RATE, known.is_known, runtime.monotonic),
+        WindowVerifier(settings.verifiers, VOTE_THREADS),
     )
 
 

@@ -16,6 +16,7 @@ from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.storage import keystore
 from dragon_operator.seat import Seat
+from dragon_operator.window_verifier import MAX_VERIFIERS, default_verifiers
 
 # By setting: what it means, for the tables of `docs/reference.md`.
 MEANINGS: Final[Mapping[str, str]] = {
@@ -47,6 +48,12 @@ MEANINGS: Final[Mapping[str, str]] = {
         "File with stream ids, one per line: the operator votes on these streams only. "
         "Without it, on any stream."
     ),
+    "OPERATOR_VERIFIERS": (
+        "Processes that verify windows, at most 16; they start when the log has a stream. 0 or 1: "
+        "the operator verifies in its own process. The default is the number of available cores, "
+        "at most 8, and at most one for each 160 MiB of free memory; in a container of one core "
+        "that is 1. `dragon up` sets 1 for a fleet with several operators, which share the cores."
+    ),
     "OPERATOR_OBJECTS_MB": "Storage for the objects of windows, in MiB.",
     "OPERATOR_EVIDENCE_MB": (
         "Storage for the signed records of what the operator saw and answered in the last 30 days, "
@@ -73,6 +80,7 @@ class Settings:
     listed_streams: frozenset[bytes] | None = None  # None: every stream is accepted
     objects_mb: int = 2048
     evidence_mb: int = 256
+    verifiers: int = 1  # processes that verify windows; below 2, the operator does
     tls: Tls = PLAIN
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
@@ -126,6 +134,9 @@ class Settings:
             listed_streams=values.streams("OPERATOR_STREAMS_FILE"),
             objects_mb=values.integer("OPERATOR_OBJECTS_MB", 2048, least=64, most=1_000_000),
             evidence_mb=values.integer("OPERATOR_EVIDENCE_MB", 256, least=16, most=100_000),
+            verifiers=values.integer(
+                "OPERATOR_VERIFIERS", default_verifiers(), least=0, most=MAX_VERIFIERS
+            ),
             threads=values.integer("DRAGON_THREADS", 64, least=4, most=256),
             tls=values.tls(),
             proxies=values.networks("DRAGON_PROXIES"),

@@ -55,6 +55,7 @@ class VerificationScheduler:
         *,
         monotonic: Callable[[], float],
         processor: Callable[[], float],
+        workers: int = 0,
     ) -> None:
         """Create a scheduler.
 
@@ -62,13 +63,15 @@ class VerificationScheduler:
             is_known: whether a stream is known, by its id.
             monotonic: returns seconds.
             processor: returns the processor seconds that the calling thread has used.
+            workers: processes that verify windows. New streams never occupy the last of them.
         """
         self._is_known = is_known
         self._monotonic = monotonic
         self._processor = processor
         # New streams have slots of their own, so they never occupy one of a known stream.
-        self._slots = ConcurrencyLimiter(MAX_CONCURRENT_VERIFICATIONS, MAX_CONCURRENT_PER_STREAM)
-        self._new_slots = ConcurrencyLimiter(MAX_CONCURRENT_NEW, 1)
+        most, new = max(MAX_CONCURRENT_VERIFICATIONS, workers), MAX_CONCURRENT_NEW
+        self._slots = ConcurrencyLimiter(most, MAX_CONCURRENT_PER_STREAM)
+        self._new_slots = ConcurrencyLimiter(min(new, workers - 1) if workers > 1 else new, 1)
         self._penalties = Penalties(is_known, monotonic)
         self._lock = threading.Lock()  # guards everything below
         self._known: OrderedDict[bytes, _Account] = OrderedDict()  # last used last
@@ -102,15 +105,20 @@ class VerificationScheduler:
                 _refuse("streams without a certified window have used up their processor time")
 
     @contextmanager
-    def turn(self, stream: bytes) -> Iterator[None]:
-        """Verify during a `with` block, which is charged. Raises AttestationRefused: `busy`."""
+    def turn(self, stream: bytes) -> Iterator[Callable[[float], None]]:
+        """Verify during a `with` block, which is charged.
+
+        The block is given a function that charges processor seconds which another process has used.
+
+        Raises AttestationRefused: `busy`.
+        """
         self.check(stream)
         with self.hold(stream):
-            begun = self._processor()
+            begun, elsewhere = self._processor(), list[float]()
             try:
-                yield
+                yield elsewhere.append
             finally:
-                self._charge(stream, self._processor() - begun)
+                self._charge(stream, self._processor() - begun + sum(elsewhere))
 
     @contextmanager
     def hold(self, stream: bytes) -> Iterator[None]:

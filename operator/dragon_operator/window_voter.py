@@ -12,7 +12,7 @@ from typing import Final, NoReturn, Self
 
 import structlog
 
-from dragon.errors import AttestationRefused, Busy, DragonError, NotListed
+from dragon.errors import AttestationRefused, Busy, NotListed
 from dragon.log.known_streams import KnownStreams
 from dragon.log.store import Log
 from dragon.net.blob_client import ObjectClient
@@ -20,8 +20,8 @@ from dragon.node.refutation_limit import RefutationLimit
 from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
-from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES, ChunkHeader, decode_chunks
-from dragon.protocol.streams.finding import MAX_PROOF_BYTES, check_announced, judge
+from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
+from dragon.protocol.streams.finding import MAX_PROOF_BYTES, check_announced
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.protocol.streams.window import MAX_HEADER_BYTES, WindowHeader
 from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
@@ -29,7 +29,9 @@ from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.verdict_store import VerdictStore, WindowVerdict
 from dragon_operator.verification_scheduler import VerificationScheduler
+from dragon_operator.window_case import WindowCase
 from dragon_operator.window_journal import WindowJournal
+from dragon_operator.window_verifier import WindowVerifier
 
 MAX_CONCURRENT_FETCHES: Final = 16  # windows of known streams whose objects are being fetched
 MAX_CONCURRENT_NEW_FETCHES: Final = 4  # windows of new streams whose objects are being fetched
@@ -74,6 +76,7 @@ class WindowVoter:
     fetches: FetchLimits
     verifications: VerificationScheduler
     refutations: RefutationLimit
+    verifier: WindowVerifier
 
     @property
     def committee(self) -> Committee:
@@ -206,21 +209,21 @@ class WindowVoter:
             previous = self._previous(header)
             self.rate_limiter.take(header.stream, named.root(self.committee.network_id))
             self._check_pending(header.stream)
-            raw_chunks = self._object(submission, named.chunks, "chunk headers", MAX_CHUNKS_BYTES)
-            proof = self._object(submission, named.proof, "proof", MAX_PROOF_BYTES)
+            raw_chunks, proof = self._objects(submission, named)
         if not is_announced:  # not before: a window without objects costs us no write
             self._store_header(submission)
-        with self.verifications.turn(header.stream):
-            finding = judge(
-                submission.descriptor,
-                header,
-                submission.header_signature,
-                _decoded(raw_chunks),
-                proof,
-                previous=previous,
-                now_ms=round(1000 * self.wall()),
-                network_id=self.committee.network_id,
-            )
+        case = WindowCase(
+            submission.descriptor,
+            header,
+            submission.header_signature,
+            raw_chunks,
+            proof,
+            previous=previous,
+            now_ms=round(1000 * self.wall()),
+            network_id=self.committee.network_id,
+        )
+        with self.verifications.turn(header.stream) as charge:
+            finding = self.verifier.judge(case, charge)
         self.verifications.note(header.stream, valid=finding.is_valid)
         return self._keep(WindowVerdict.of(submission, named.proof, finding))
 
@@ -269,28 +272,42 @@ class WindowVoter:
             previous = verdict.previous
         _refuse(RefusalReason.BEHIND, "this operator has not found the previous window valid")
 
-    def _object(self, submission: Submission, sha256: bytes, kind: str, max_bytes: int) -> bytes:
-        """The object, from our store or another service. Raises AttestationRefused: `behind`."""
-        if (known := self.objects.get(sha256)) is not None:
-            return known
-        fetched = self.peers.fetch(sha256, max_bytes)
-        if fetched is None:
-            _refuse(RefusalReason.BEHIND, f"no aggregator or operator has the window's {kind}")
-        self._store(submission.stream, submission.number, fetched)
-        return fetched
+    def _objects(self, submission: Submission, named: WindowObjects) -> tuple[bytes, bytes]:
+        """The chunk headers and the proof, from our store or another service.
 
-    def _store(self, stream: bytes, number: int, body: bytes) -> None:
+        Those that were fetched are stored in one transaction, also if the other one is missing.
+        Raises AttestationRefused: `behind`, `busy`.
+        """
+        found: list[bytes] = []
+        fetched: list[bytes] = []
+        wanted = (
+            (named.chunks, "chunk headers", MAX_CHUNKS_BYTES),
+            (named.proof, "proof", MAX_PROOF_BYTES),
+        )
         try:
-            self.objects.put(stream, number, body)
+            for sha256, kind, max_bytes in wanted:
+                body = self.objects.get(sha256)
+                if body is None:
+                    body = self._fetch(sha256, kind, max_bytes)
+                    fetched.append(body)
+                found.append(body)
+        finally:
+            if fetched:
+                self._store(submission.stream, submission.number, *fetched)
+        return found[0], found[1]
+
+    def _fetch(self, sha256: bytes, kind: str, max_bytes: int) -> bytes:
+        """An object of another service. Raises AttestationRefused: `behind`."""
+        body = self.peers.fetch(sha256, max_bytes)
+        if body is None:
+            _refuse(RefusalReason.BEHIND, f"no aggregator or operator has the window's {kind}")
+        return body
+
+    def _store(self, stream: bytes, number: int, *bodies: bytes) -> None:
+        try:
+            self.objects.put(stream, number, *bodies)
         except Busy as error:
             _refuse(RefusalReason.BUSY, str(error))
-
-
-def _decoded(raw: bytes) -> tuple[ChunkHeader, ...]:
-    try:
-        return decode_chunks(raw)
-    except DragonError as error:
-        _refuse(RefusalReason.MALFORMED, f"the chunk headers cannot be decoded: {error}")
 
 
 def _in_log(number: int, windows: int) -> str:

@@ -37,6 +37,7 @@ from dragon_stream.components import Components
 from dragon_stream.confirmation import Confirmation
 from dragon_stream.damage import DamageReports
 from dragon_stream.events import Events
+from dragon_stream.kernels import Kernels
 from dragon_stream.pipeline import Pipeline
 from dragon_stream.provers import Provers
 from dragon_stream.receipts import Receipts
@@ -44,7 +45,6 @@ from dragon_stream.settings import Settings
 from dragon_stream.store import SCHEMA, Store
 from dragon_stream.streams import Streams
 from dragon_stream.submission import Aggregators
-from dragon_stream.window_sealer import warm_up
 from dragon_stream.writer import Writer
 
 # For which new entries of the log are gathered. Shorter than in other services, because a stream's
@@ -88,10 +88,11 @@ def loops(components: Components) -> list[Callable[[threading.Event], None]]:
     """The functions that the server runs, each on its own thread, until the event is set."""
     return [
         components.follower.run,
+        components.log.check.run,
         components.writer.run,
         partial(components.pipeline.run, components.streams),
         components.sockets.run,
-        lambda _: warm_up(),
+        Kernels(lambda: components.pipeline.has_proofs).run,
     ]
 
 

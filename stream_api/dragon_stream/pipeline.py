@@ -72,6 +72,7 @@ class Pipeline:
         self._submitting_pool = runtime.workers(SUBMITTING_THREADS)
         self._proving_pool = runtime.workers(provers.places)
         self._wake = threading.Event()
+        self.has_proofs = False  # whether a proof was made since the start
         self._jobs = KeyedExecutor(runtime.monotonic, self._on_progress)
         self._lock = threading.Lock()  # guards the next line
         self._unfinished: dict[bytes, int] = {}  # windows of each stream
@@ -221,6 +222,7 @@ class Pipeline:
         except (PeerError, ProofRefused) as error:
             self.counter.labels("prove", error.name).inc()
             return RETRY_SECONDS
+        self.has_proofs = True
         self.prove_seconds.observe(self._runtime.monotonic() - begun)
         self._store.prove(stream.id, number, proof)
         self.counter.labels("prove", "done").inc()

@@ -4,7 +4,7 @@ A proof is requested from the prover with the fewest requests of this service in
 fails, it is requested from another one. A prover that does not answer gets no requests until it
 answers a health check, and a busy one gets none for a second. After a failure a prover is suspect
 until it makes a proof: it gets requests only if no other prover has a free place, or one at a time
-after a pause.
+after a pause. So does one that is unavailable (503), such as one that still compiles its kernels.
 """
 
 from __future__ import annotations
@@ -193,7 +193,8 @@ class Provers:
             prover.error, prover.is_silent, prover.is_suspect = "", False, False
 
     def _on_error(self, prover: _Prover, error: PeerError | ProofRefused) -> None:
-        is_busy = isinstance(error, BadAnswer) and error.facts.get("status") in _BUSY
+        status = error.facts.get("status") if isinstance(error, BadAnswer) else None
+        is_busy = status in _BUSY
         self.counter.labels(prover.name, "busy" if is_busy else error.name).inc()
         now = self._monotonic()
         with self._changed:
@@ -202,6 +203,6 @@ class Provers:
                 asked = error.facts.get("retry_after")
                 pause = float(asked) if isinstance(asked, int) else BUSY_PAUSE_SECONDS
                 prover.busy_until = now + min(pause, MAX_BUSY_PAUSE_SECONDS)
-                return
-            prover.is_silent = isinstance(error, Unreachable)
-            prover.is_suspect, prover.trial_at = True, now + TRIAL_PAUSE_SECONDS
+            if status != HTTPStatus.TOO_MANY_REQUESTS:  # one that answers 503 may be unable to
+                prover.is_silent = isinstance(error, Unreachable)
+                prover.is_suspect, prover.trial_at = True, now + TRIAL_PAUSE_SECONDS

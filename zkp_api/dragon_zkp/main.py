@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import Final
 
 import structlog
@@ -15,7 +14,7 @@ from dragon.node.http_server import serve as serve_http
 from dragon.node.service import Service
 from dragon_zkp.app import create_app
 from dragon_zkp.components import Components, counters
-from dragon_zkp.pool import VERIFYING, Pool, Process
+from dragon_zkp.pool import Pool, verifying
 from dragon_zkp.selfcheck import SelfCheck
 from dragon_zkp.settings import Settings
 
@@ -27,7 +26,7 @@ logger = structlog.stdlib.get_logger(__name__)
 def build(settings: Settings) -> Service:
     """Assemble a prover service. Its workers start in the background."""
     pool = Pool(settings.workers, settings.max_waiting)
-    verifications = Pool(VERIFICATION_WORKERS, settings.max_waiting, partial(Process, VERIFYING))
+    verifications = Pool(VERIFICATION_WORKERS, settings.max_waiting, verifying)
     self_check = SelfCheck(pool, os.urandom, settings.deadline_seconds)
     components = Components(
         pool,

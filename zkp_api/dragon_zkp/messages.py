@@ -8,18 +8,14 @@ from typing import Final
 
 from dragon import errors
 from dragon.errors import DragonError
+from dragon.node.workers.ipc import Strings
 from dragon.stark.commitment import OPENING_BYTES, OUTPUT_BYTES
 from dragon.stark.reading_bounds import ReadingBounds
-from dragon_zkp.ipc import Strings
 
 _BLOCKS: Final = b"blocks"
 _READINGS: Final = b"readings"
 _PROVE: Final = b"prove"
 _VERIFY: Final = b"verify"
-# What a worker does with its kernels before it is ready: the first word of a message.
-LOADING: Final = b"loading"
-COMPILING: Final = b"compiling"
-CANCEL: Final = [b"cancel"]  # cancels the job that is running; if none is, it is ignored
 _DONE: Final = b"done"
 _FAILED: Final = b"failed"
 # Errors that keep their type on the way back to the service, beside ProofRefused.
@@ -116,11 +112,6 @@ def _unpack_statement(
 def done(result: bytes) -> Strings:
     """The answer to a job that succeeded."""
     return [_DONE, result]
-
-
-def cancelled() -> Strings:
-    """The answer to a job that was cancelled. Nobody waits for it."""
-    return [b"cancelled"]
 
 
 def failed(error: DragonError) -> Strings:

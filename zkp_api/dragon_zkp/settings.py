@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -10,6 +9,7 @@ from typing import Final, Self
 from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
 from dragon.node.settings import Environment
+from dragon.storage.cores import available_cores
 
 # By setting: what it means, for the tables of `docs/reference.md`.
 MEANINGS: Final[Mapping[str, str]] = {
@@ -46,7 +46,7 @@ class Settings:
         values = Environment(environ)
         return cls(
             token=values.token("ZKP_TOKEN_FILE"),
-            workers=values.integer("ZKP_WORKERS", min(64, _cores()), least=1, most=64),
+            workers=values.integer("ZKP_WORKERS", min(64, available_cores()), least=1, most=64),
             max_waiting=values.integer("ZKP_WAITING", 8, least=0, most=256),
             deadline_seconds=values.integer("ZKP_DEADLINE_MS", 10_000, least=100, most=12_000)
             / 1000,
@@ -57,10 +57,3 @@ class Settings:
             proxies=values.networks("DRAGON_PROXIES"),
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
         )
-
-
-def _cores() -> int:
-    """The processor cores that this process may use; a container may allow fewer than exist."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -12,10 +12,10 @@ import os
 from typing import Final
 
 from dragon.errors import ProvingError
+from dragon.node.workers.job_loop import Checkpoint
 from dragon.stark.blocks import verify_blocks
 from dragon.stark.readings import verify_readings
 from dragon_zkp import job_loop
-from dragon_zkp.job_loop import Checkpoint
 from dragon_zkp.messages import BlocksStatement, Job, Verify
 
 NICENESS: Final = 10  # of 19; a process with more gets less of a busy processor

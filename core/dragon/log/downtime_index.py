@@ -9,18 +9,28 @@ from __future__ import annotations
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from dragon.encoding import MAX_INTEGER
+from dragon.encoding import MAX_INTEGER, Json
+from dragon.log import columns
+from dragon.log.columns import Column
 from dragon.protocol.claims.maintenance import Announced
 from dragon.protocol.claims.status import Status
 from dragon.protocol.state import History, Mark, State, Transition
 
+MARK_COLUMNS: Final = ("mark_times", "mark_positions", "mark_unknown")
+# Returns a stored block of one of the `MARK_COLUMNS`, by its name and number.
+ReadColumn: TypeAlias = Callable[[str, int], "array[int]"]
 # Returns how many seconds of an interval [begin, end) count. It ends at the last mark or before.
 Count: TypeAlias = Callable[[int, int], int]
+
+
+def _nothing(name: str, number: int) -> array[int]:
+    raise IndexError(name, number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +45,49 @@ class Totals:
 class DowntimeIndex:
     """The sums of one log. Any thread may use it."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: ReadColumn = _nothing) -> None:
+        """Args: read: returns a block of a column after `forget`."""
         self._lock = threading.Lock()  # guards the next two lines
-        self._marks = _Marks()
+        self._marks = _Marks(read)
         self._nodes: dict[str, _Node] = {}
+
+    def new_blocks(self) -> Iterator[tuple[str, int, bytes]]:
+        """Yield name, number and content of each full block of a column that is not stored yet.
+
+        Only the thread that extends the index may call it, and `forget` and `to_json`.
+        """
+        for name, column in self._marks.columns.items():
+            yield from ((name, number, content) for number, content in column.new_blocks())
+
+    def forget(self) -> None:
+        """Forget the full blocks of columns, which are stored from now on."""
+        with self._lock:
+            for column in self._marks.columns.values():
+                column.forget()
+
+    def to_json(self) -> dict[str, Json]:
+        """Return all that is not in full blocks, and does not follow quickly from the state."""
+        listed = self._marks.columns.items()
+        tails: dict[str, Json] = {name: columns.to_text(each.tail()) for name, each in listed}
+        nodes: dict[str, Json] = {node_id: node.to_json() for node_id, node in self._nodes.items()}
+        return {"marks": tails, "nodes": nodes}
+
+    @classmethod
+    def restored(cls, value: Mapping[str, object], state: State, read: ReadColumn) -> DowntimeIndex:
+        """Return the index that `to_json` described, of the log with this state.
+
+        Raises ValueError, LookupError, TypeError: the description does not fit.
+        """
+        index, marks, nodes = cls(read), value["marks"], value["nodes"]
+        if not (isinstance(marks, dict) and isinstance(nodes, dict)):
+            raise TypeError("the description of sums must consist of objects")
+        index._marks.restore(marks, len(state.marks), read)
+        if nodes.keys() != state.nodes.keys():
+            raise ValueError("the sums are not those of the nodes in the state")
+        for node_id, sums in nodes.items():
+            node = index._nodes[node_id] = _Node(index._marks)
+            node.restore(sums, state.nodes[node_id], state.announced(node_id))
+        return index
 
     def extend(self, state: State) -> None:
         """Add what a later state of the same log has. This may take long for the first state."""
@@ -88,6 +137,25 @@ class _Node:
         # What was added, if no further mark changes the sums over it.
         self._final: tuple[History[Transition], Announced] | None = None
 
+    def to_json(self) -> dict[str, Json]:
+        """Return the sums."""
+        return {
+            "down": columns.to_text(self.down.sums),
+            "maintenance": columns.to_text(self.maintenance.sums),
+            "spans": self._spans.to_json(),
+        }
+
+    def restore(
+        self, value: Mapping[str, object], transitions: History[Transition], announced: Announced
+    ) -> None:
+        """Take the sums from `to_json`. Raises ValueError, LookupError, TypeError."""
+        self.transitions.extend(transitions)
+        self.down.sums = columns.from_text(value["down"])
+        self.maintenance.sums = columns.from_text(value["maintenance"])
+        if len(self.down.sums) != len(self.maintenance.sums):
+            raise ValueError("a node has sums for different numbers of transitions")
+        self._spans.restore(value["spans"], len(announced.ended))
+
     def is_final(self, transitions: History[Transition], announced: Announced) -> bool:
         """Whether these very values were added, and no further mark changes the sums over them."""
         final = self._final
@@ -109,10 +177,24 @@ class _Node:
 class _Marks:
     """The times of all marks, and the unknown seconds before each of them."""
 
-    def __init__(self) -> None:
-        self.times = array("q")
-        self.positions = array("q")
-        self._unknown = array("q")  # seconds from the first mark to this one
+    def __init__(self, read: ReadColumn) -> None:
+        self._use([Column(partial(read, name)) for name in MARK_COLUMNS])
+
+    def _use(self, listed: list[Column]) -> None:
+        self.columns = dict(zip(MARK_COLUMNS, listed, strict=True))
+        # The last one: seconds from the first mark to this one.
+        self.times, self.positions, self._unknown = listed
+
+    def restore(self, tails: Mapping[str, object], count: int, read: ReadColumn) -> None:
+        """Take the columns of `count` marks, of which the full blocks are read when needed.
+
+        Raises ValueError, LookupError.
+        """
+        stored, rest = divmod(count, columns.BLOCK_INTEGERS)
+        found = {name: columns.from_text(tails[name]) for name in MARK_COLUMNS}
+        if any(len(tail) != rest for tail in found.values()):
+            raise ValueError("the columns have not as many integers as there are marks")
+        self._use([Column(partial(read, name), stored, tail) for name, tail in found.items()])
 
     def extend(self, marks: History[Mark]) -> None:
         for mark in marks[len(self.times) :]:
@@ -134,8 +216,8 @@ class _Marks:
         at = bisect_right(self.times, time) - 1
         if at < 0:
             return time - self.times[0]
-        unknown, after = self._unknown[at], self._unknown[at + 1 : at + 2]
-        is_gap = bool(after) and after[0] > unknown
+        unknown = self._unknown[at]
+        is_gap = at + 1 < len(self._unknown) and self._unknown[at + 1] > unknown
         return unknown + (time - self.times[at] if is_gap else 0)
 
 
@@ -152,6 +234,22 @@ class _Spans:
         self._ends = array("q")
         self._known = array("q")  # known seconds of the spans before each span
         self._ended = 0  # windows of `Announced.ended` that are in the spans
+
+    def to_json(self) -> Json:
+        """Return begins, ends and known seconds, and how many windows have ended."""
+        listed = (self._begins, self._ends, self._known)
+        return [*map(columns.to_text, listed), self._ended]
+
+    def restore(self, value: object, ended: int) -> None:
+        """Take what `to_json` returned; `ended` windows at most. Raises ValueError, TypeError."""
+        if not isinstance(value, list):
+            raise TypeError("spans must be a list")
+        *listed, self._ended = value
+        self._begins, self._ends, self._known = map(columns.from_text, listed)
+        if not len(self._begins) == len(self._ends) == len(self._known):
+            raise ValueError("spans have different numbers of begins and ends")
+        if type(self._ended) is not int or not 0 <= self._ended <= ended:
+            raise ValueError("spans of more windows than have ended")
 
     def extend(self, announced: Announced) -> None:
         last = self._marks.times[-1]
@@ -211,12 +309,12 @@ class _SumsWhileDown:
     def __init__(self, transitions: _Transitions, count: Count) -> None:
         self._transitions = transitions
         self._count = count
-        self._sums = array("q")  # only for transitions that a mark follows
+        self.sums = array("q")  # only for transitions that a mark follows
 
     def extend(self, covered: int) -> None:
         """Add the sums up to the first `covered` transitions."""
-        for at in range(len(self._sums), covered):
-            self._sums.append(self._before(self._transitions.times[at], at) if at else 0)
+        for at in range(len(self.sums), covered):
+            self.sums.append(self._before(self._transitions.times[at], at) if at else 0)
 
     def between(self, begin: int, end: int, moves: int) -> int:
         """Return the counted seconds of an interval, according to the first `moves` transitions.
@@ -230,6 +328,6 @@ class _SumsWhileDown:
     def _before(self, time: int, moves: int) -> int:
         last = moves - 1
         is_down = self._transitions.is_down[last]
-        return self._sums[last] + (
+        return self.sums[last] + (
             self._count(self._transitions.times[last], time) if is_down else 0
         )

@@ -91,24 +91,6 @@ def append(connection: Connection, entry: LogEntry) -> None:
     index_tables.insert(connection, entry.position, entry.event)
 
 
-def read_all(connection: Connection) -> Iterator[StoredEntry]:
-    """Yield every entry in order.
-
-    Raises LogDamaged: an entry is missing, altered, or before the ledger index of another.
-    """
-    before = 0
-    found = connection.exec_driver_sql(f"SELECT {_COLUMNS} FROM entries ORDER BY position")  # noqa: S608
-    for expected, row in enumerate(found):
-        entry = _checked(row)
-        if entry.position != expected:
-            raise errors.LogDamaged(f"entry {expected} is missing", position=expected)
-        if entry.ledger_index < before:
-            message = f"entry {expected} has an earlier ledger index than the entry before it"
-            raise errors.LogDamaged(message, position=expected)
-        before = entry.ledger_index
-        yield entry
-
-
 def read_one(connection: Connection, position: int) -> StoredEntry | None:
     """Return the entry at this position, if the log is long enough. Raises LogDamaged."""
     query = text(f"SELECT {_COLUMNS} FROM entries WHERE position = :position")  # noqa: S608
@@ -117,7 +99,10 @@ def read_one(connection: Connection, position: int) -> StoredEntry | None:
 
 
 def newest(connection: Connection, kind: str) -> StoredEntry | None:
-    """Return the newest entry of a kind, if there is one. Raises LogDamaged."""
+    """Return the newest entry of a kind, if there is one. Raises LogDamaged.
+
+    All entries after it are read, so only ask for a kind that is frequent.
+    """
     query = text(
         f"SELECT {_COLUMNS} FROM entries WHERE kind = :kind ORDER BY position DESC LIMIT 1"  # noqa: S608
     )

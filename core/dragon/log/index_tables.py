@@ -1,4 +1,4 @@
-"""Tables that are derived from the events in `entries`.
+"""The rows of tables that are derived from the events in `entries`, in the database.
 
 They serve queries only: no rule reads them, and the audit derives them again. Each kind of claim
 defines the rows of its events (`Kind.rows`).
@@ -6,7 +6,7 @@ defines the rows of its events (`Kind.rows`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
@@ -14,7 +14,8 @@ from sqlalchemy import Connection, RowMapping, text
 
 from dragon import errors
 from dragon.encoding import Members, from_hex, to_hex
-from dragon.protocol.claims.base import Claim, Row, Table, kind_of, kinds
+from dragon.log.derived_tables import derive
+from dragon.protocol.claims.base import Claim, Table
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.window import Statement, WindowClaim
@@ -28,18 +29,10 @@ _WINDOW_COLUMNS: Final = (
 )
 _ENDORSEMENT_COLUMNS: Final = "position, stream, first, last, verdict, note, expert, timestamp"
 
+COUNTS: Final = "statement_counts"  # of windows; a trigger of the table `windows` keeps it
+
 T = TypeVar("T")
 C = TypeVar("C", bound=Claim)
-
-
-def tables() -> Mapping[str, Table]:
-    """Return every derived table by name."""
-    return {table.name: table for kind in kinds() for table in kind.tables}
-
-
-def derive(position: int, event: Event) -> Iterator[Row]:
-    """Yield the rows of an event that was applied at this position of the log."""
-    yield from kind_of(event.claim).rows(event.claim, position, event.signature)
 
 
 def insert(connection: Connection, position: int, event: Event) -> None:
@@ -55,6 +48,19 @@ def _insert(table: Table) -> str:
         return query
     updates = ", ".join(f"{c} = excluded.{c}" for c in table.columns if c != table.key)
     return f"{query} ON CONFLICT ({table.key}) DO UPDATE SET {updates}"
+
+
+def check_counts(connection: Connection) -> None:
+    """Compare the counts of windows by statement with the windows. Raises LogDamaged."""
+    counted = (
+        "SELECT stream, COALESCE(statement, ''), COUNT(*) FROM windows WHERE verdict = 'valid' "
+        "GROUP BY stream, COALESCE(statement, '')"
+    )
+    stated = "SELECT stream, statement, windows FROM statement_counts"
+    for one, other in ((counted, stated), (stated, counted)):
+        row = connection.exec_driver_sql(f"{one} EXCEPT {other}").first()
+        if row is not None:
+            raise errors.LogDamaged(f"table {COUNTS}: the number for stream {row[0]} is wrong")
 
 
 class LogRow(NamedTuple):
@@ -192,10 +198,7 @@ class StreamRecords:
 
     def statements(self, stream: bytes) -> Mapping[Statement | None, int]:
         """Return how many valid windows of a stream have each statement."""
-        query = (
-            "SELECT statement, COUNT(*) AS windows FROM windows "
-            "WHERE stream = :stream AND verdict = 'valid' GROUP BY statement"
-        )
+        query = "SELECT statement, windows FROM statement_counts WHERE stream = :stream"
         return dict(self._read(query, _statement_count, stream=to_hex(stream)))
 
     def unclaimed(self, stream: bytes, limit: int = 100) -> list[Applied[WindowClaim]]:
@@ -238,7 +241,7 @@ class StreamRecords:
 
 def _statement_count(row: RowMapping) -> tuple[Statement | None, int]:
     members, stated = Members(dict(row), "the row"), row["statement"]
-    statement = None if stated is None else Statement(members.word("statement", list(Statement)))
+    statement = None if stated == "" else Statement(members.word("statement", list(Statement)))
     return statement, members.integer("windows")
 
 

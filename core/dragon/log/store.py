@@ -2,7 +2,8 @@
 
 The log owns the tables of `migrations/`. State and tree are also kept in memory, and change only
 after their transaction has committed. After a crash at any line, the file contains exactly the
-batches up to some batch, and the next start reads state and tree from the file.
+batches up to some batch, and the next start reads state and tree from the file: from a snapshot and
+the entries after it. `file_check` verifies the entries before it while the service works.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,16 +21,20 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from dragon import errors
 from dragon.encoding import parse, to_hex
-from dragon.log import committee_table, cursor, entry_table, refused_events
+from dragon.log import block_table, committee_table, cursor, entry_table, refused_events, snapshot
+from dragon.log.block_table import Blocks
 from dragon.log.cursor import Alarm
+from dragon.log.derived import Derived
+from dragon.log.derived_tables import tables
 from dragon.log.downtime_index import DowntimeIndex, Totals
-from dragon.log.entry_table import StoredEntry
 from dragon.log.evaluation import Evaluator, Outcome
-from dragon.log.index_tables import LogRow, tables
+from dragon.log.file_check import FileCheck
+from dragon.log.index_tables import COUNTS, LogRow, check_counts
 from dragon.log.ledger import FinalityRule, Position, ProvenBatch
 from dragon.log.listed_nodes import ListedNodes
 from dragon.log.queries import LogQueries
 from dragon.log.refused_events import Refusal
+from dragon.log.snapshot import Snapshot
 from dragon.protocol import merkle
 from dragon.protocol.claims.base import RootAt
 from dragon.protocol.claims.checkpoint import CheckpointClaim
@@ -36,8 +42,7 @@ from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.handover import Handover, SignedMark
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
-from dragon.protocol.state import Mark, State
-from dragon.protocol.transition import advance
+from dragon.protocol.state import State
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
 from dragon.storage.sqlite_faults import sqlite_fault
@@ -47,10 +52,15 @@ __all__ = ["Alarm", "Log", "LogRow", "Refusal", "TreeHead"]
 DAMAGED: Final = "log_damaged"
 DIVERGED: Final = "diverged"
 MAX_OFFERED: Final = 16  # committee files that may follow; each has at most 1 MiB
-_TABLES: Final = (
-    *("entries", "cursor", "committees", "committee_files"),
-    *("alarm", "archived", "refused", "refusals", "schema_log"),
+SNAPSHOT_ENTRIES: Final = 1024  # between two snapshots; the next start reads them again
+# A large state is stored less often, so that snapshots take at most about this part of all writes.
+_SNAPSHOT_BYTES_PER_ENTRY: Final = 256
+_REPLAYED_TOGETHER: Final = 512  # entries that are read at once
+_SMALL_TABLES: Final = (
+    *("cursor", "committees", "committee_files"),
+    *("alarm", "archived", "refusals", "schema_log", "snapshot"),
 )
+_LARGE_TABLES: Final = ("entries", "refused", "blocks", COUNTS)
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -76,14 +86,18 @@ class Log(LogQueries):
         entropy: Callable[[int], bytes] = os.urandom,
         *,
         pinned: Iterable[Committee] = (),
+        snapshot_entries: int = SNAPSHOT_ENTRIES,
     ) -> None:
         """Open the log and read state and tree from its file.
+
+        Without a usable snapshot, all entries are read and checked.
 
         Args:
             committee: any committee of the network, which its owner trusts. A handover to another
                 one of that epoch, or of one before it, raises the alarm `diverged`.
             entropy: returns random bytes, for the batched verification of signatures.
             pinned: further committees up to that one. A new file needs that of epoch 0.
+            snapshot_entries: entries between two snapshots, at least.
 
         Raises:
             LogDamaged: the file belongs to another network, or contradicts itself.
@@ -95,9 +109,14 @@ class Log(LogQueries):
         self._pins = {each.epoch: each for each in (*pinned, committee)}
         self._evaluator = Evaluator(entropy)
         self._lock = threading.Lock()
-        self._state = State.of(committee)
-        self._tree = merkle.Tree()
-        self._downtime = DowntimeIndex()
+        self._files_lock = threading.Lock()  # guards `_offered`; a writer of the file may take it
+        self._state: State
+        self._tree: merkle.Tree
+        self._downtime: DowntimeIndex
+        self._ledger_index = 0  # of the last entry
+        self._blocks = Blocks(database)
+        self._snapshot_entries = snapshot_entries
+        self._next_snapshot = snapshot_entries  # size of the log
         self._listed = ListedNodes()
         self._before: Committee | None = None  # the committee before the one that holds
         self._node_lists: frozenset[bytes] = frozenset()  # that committees of this log have named
@@ -106,15 +125,23 @@ class Log(LogQueries):
         self._alarm: Alarm | None = None
         try:
             with database.write() as connection:
-                check_structure(connection, database.path, (*_TABLES, *tables()))
+                check_structure(connection, database.path, _SMALL_TABLES)
                 self._position = cursor.read_cursor(connection, self._network_id)
                 _note_founding(connection, self._pins.get(0, committee))
-            self._reload()
+            relied_on = self._open()
             self._alarm = self._read_alarm() or self._contradiction
             self._check_position()
+            self._check = FileCheck(
+                database, (*_LARGE_TABLES, *tables()), relied_on, self.note_damage
+            )
         except DatabaseError as error:
             message = f"{database.path} cannot be read as a log: {sqlite_fault(error.orig)}"
             raise errors.LogDamaged(message) from None
+
+    @property
+    def check(self) -> FileCheck:
+        """The check of what this start has relied on. Run it in the background."""
+        return self._check
 
     @property
     def state(self) -> State:
@@ -149,7 +176,7 @@ class Log(LogQueries):
         It proves nothing: only a certified handover that names its hash seats a committee. At most
         `MAX_OFFERED` files are kept until then, the newest.
         """
-        with self._lock:
+        with self._files_lock:
             self._offered.pop(committee.id, None)
             self._offered[committee.id] = committee
             for oldest in list(self._offered)[:-MAX_OFFERED]:
@@ -183,7 +210,7 @@ class Log(LogQueries):
             return committee_table.read_file(connection, committee_id)
 
     def _in_memory(self, committee_id: bytes) -> Committee | None:
-        with self._lock:
+        with self._files_lock:
             if (offered := self._offered.get(committee_id)) is not None:
                 return offered
         return next((each for each in self._pins.values() if each.id == committee_id), None)
@@ -341,6 +368,43 @@ class Log(LogQueries):
             # The position last: if this is interrupted, the next call reads the file again.
             self._state = outcome.state
             self._position = position
+        self._keep_snapshot(outcome.entries)
+
+    def _keep_snapshot(self, added: Sequence[LogEntry]) -> None:
+        """Store a snapshot if it is due. The entries are applied already, so nothing is raised."""
+        if added:
+            self._ledger_index = added[-1].ledger_index
+        if self._state.size < self._next_snapshot:
+            return
+        derived = Derived(self._state, self._tree, self._downtime, self._ledger_index)
+        try:
+            self._store_snapshot(derived)
+        except errors.LogDamaged as error:
+            self.note_damage(error)
+            return
+        except errors.DiskError:
+            return  # `Disk` logs it; the next snapshot will be a later one
+        self._state = derived.state
+
+    def _store_snapshot(self, derived: Derived) -> None:
+        """Store the snapshot and its blocks in one transaction, then forget the blocks.
+
+        Raises LogDamaged, DiskError; then nothing has changed.
+        """
+        self._next_snapshot = derived.state.size + self._snapshot_entries
+        if not snapshot.can_store(derived.state):
+            return
+        derived.downtime.extend(derived.state)
+        derived.check_roots()
+        made = snapshot.encode(derived)
+        with self._database.write() as connection:
+            for series, number, content in derived.new_blocks():
+                block_table.write(connection, series, number, content)
+            snapshot.store(connection, made)
+        with self._lock:
+            derived.forget_blocks(self._blocks)
+        pause = max(self._snapshot_entries, len(made.content) // _SNAPSHOT_BYTES_PER_ENTRY)
+        self._next_snapshot = made.size + pause
 
     def _check_pins(self, outcome: Outcome) -> None:
         """Check that no handover leaves the chain of the pinned committee. Raises Diverged."""
@@ -435,33 +499,86 @@ class Log(LogQueries):
             return
         with self._database.write() as connection:
             position = cursor.read_cursor(connection, self._network_id)
-        self._reload()
+        self._open()
         # The position last: if the file cannot be read now, the next call tries again.
         self._position = position
 
-    def _reload(self) -> None:
-        """Read state and tree from the file, and compare them with the newest certified root.
+    def _open(self) -> Snapshot | None:
+        """Read state and tree from the file, from the snapshot if it is usable.
 
+        Returns the snapshot that was used. The entries that it covers are not checked.
         Raises LogDamaged.
         """
         with self._database.read() as connection:
             committees = [each for each, _ in committee_table.read_all(connection)]
-            state, tree = State.of(committees[0]), merkle.Tree()
-            for entry in entry_table.read_all(connection):
-                state = _advanced(state, entry, committees)
-                tree.append(entry.leaf_hash)
-        if state.committee.epoch != len(committees) - 1:
+        self._blocks = blocks = Blocks(self._database)
+        found = self._from_snapshot(committees)
+        derived, relied_on = found or (self._from_entries(committees), None)
+        if derived.state.committee.epoch != len(committees) - 1:
             raise errors.LogDamaged("table committees has a committee that was not seated")
-        _check_roots(state, tree)
-        self._downtime.extend(state)
-        self._listed.extend(committees, state)
+        blocks.on_damage = self.note_damage
+        self._listed.extend(committees, derived.state)
         self._before = committees[-2] if len(committees) > 1 else None
         self._contradiction = self._contradiction_of(committees)
         self._node_lists = frozenset(
             digest for each in committees for digest in each.sequencer.nodes_sha256
         )
         with self._lock:
-            self._state, self._tree = state, tree
+            self._downtime, self._ledger_index = derived.downtime, derived.ledger_index
+            self._state, self._tree = derived.state, derived.tree
+        return relied_on
+
+    def _from_snapshot(self, committees: Sequence[Committee]) -> tuple[Derived, Snapshot] | None:
+        """Return what the snapshot and the entries after it say, and the snapshot.
+
+        Returns None if there is no snapshot, or one that was altered or does not fit: then only a
+        start that reads all entries tells what is damaged.
+        """
+        try:
+            with self._database.read() as connection:
+                found = snapshot.load(connection)
+                last = entry_table.read_one(connection, found.size - 1) if found else None
+            if found is None:
+                return None
+            derived = snapshot.decode(found, committees, self._blocks)
+            if last is None or last.leaf_hash != derived.tree.leaf(found.size - 1):
+                raise errors.LogDamaged("the snapshot does not fit to the entries")
+            self._next_snapshot = found.size + self._snapshot_entries
+            self._replay(derived, committees)
+        except errors.LogDamaged as error:
+            logger.warning("snapshot_unusable", detail=str(error))
+            return None
+        return derived, found
+
+    def _from_entries(self, committees: Sequence[Committee]) -> Derived:
+        """Return what all entries say. Raises LogDamaged."""
+        with self._database.write() as connection:
+            check_structure(connection, self._database.path, (*_LARGE_TABLES, *tables()))
+            check_counts(connection)
+            snapshot.delete(connection)
+        self._next_snapshot = self._snapshot_entries
+        derived = Derived.of(committees[0], self._blocks)
+        self._replay(derived, committees)
+        return derived
+
+    def _replay(self, derived: Derived, committees: Sequence[Committee]) -> None:
+        """Apply the stored entries that follow, and compare with the newest certified root.
+
+        Snapshots are stored meanwhile, so that the memory that this takes is bounded.
+        Raises LogDamaged.
+        """
+        while True:
+            with self._database.read() as connection:
+                after = derived.state.size - 1
+                page = list(entry_table.read_after(connection, after, _REPLAYED_TOGETHER))
+            if not page:
+                break
+            for entry in page:
+                derived.apply(entry, committees)
+            if derived.state.size >= self._next_snapshot:
+                self._store_snapshot(derived)
+        derived.downtime.extend(derived.state)
+        derived.check_roots()
 
     def _check_position(self) -> None:
         """Check that the cursor is not before the last entry. Raises LogDamaged."""
@@ -477,11 +594,16 @@ class Log(LogQueries):
     def note_damage(self, error: errors.LogDamaged) -> None:
         """Raise the alarm `log_damaged`: no batch is applied until the service is started again.
 
-        It is not stored, because the file is damaged. The next start checks the file.
+        It is not stored, because the file is damaged. The next start checks the whole file: it has
+        no snapshot any more.
         """
-        if self._alarm is None:
-            self._alarm = Alarm(DAMAGED, str(error))
-            logger.error("alarm_raised", reason=DAMAGED, detail=str(error))
+        if self._alarm is not None:
+            return
+        self._alarm = Alarm(DAMAGED, str(error))
+        logger.error("alarm_raised", reason=DAMAGED, detail=str(error))
+        faults = suppress(DatabaseError, errors.LogDamaged, errors.DiskError)
+        with faults, self._database.write() as connection:
+            snapshot.delete(connection)
 
     def _read_alarm(self) -> Alarm | None:
         with self._database.read() as connection:
@@ -509,35 +631,3 @@ def _note_founding(connection: Connection, committee: Committee) -> None:
         message = f"a new log needs the committee of epoch 0, not only that of {committee.epoch}"
         raise errors.DocumentMissing(message, committee=to_hex(committee.network_id))
     committee_table.append(connection, committee, None)
-
-
-def _advanced(state: State, entry: StoredEntry, committees: Sequence[Committee]) -> State:
-    """Return the state after a stored entry. Raises LogDamaged: its committee is missing."""
-    claim = entry.to_claim()
-    following = None
-    if isinstance(claim, HandoverClaim):
-        following = committees[claim.epoch] if claim.epoch < len(committees) else None
-        if following is None or following.id != claim.next:
-            message = f"the committee that entry {entry.position} seats is missing"
-            raise errors.LogDamaged(message, position=entry.position)
-    return advance(state, claim, following)
-
-
-def _check_roots(state: State, tree: merkle.Tree) -> None:
-    """Compare the tree with the marks in the log, which a quorum has certified.
-
-    The newest mark covers all entries before it. Only if it differs are the others compared.
-    Raises LogDamaged.
-    """
-    last = state.mark
-    if last is None or _is_root(last, tree):
-        return
-    first = next(each for each in state.marks if not _is_root(each, tree))
-    message = (
-        f"the first {first.size} entries do not have the root that entry {first.position} certifies"
-    )
-    raise errors.LogDamaged(message, position=first.position)
-
-
-def _is_root(mark: Mark, tree: merkle.Tree) -> bool:
-    return mark.size <= len(tree) and tree.root(mark.size) == mark.log_root

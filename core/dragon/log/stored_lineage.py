@@ -19,14 +19,12 @@ from dragon.log.schema import check_format
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import EventClaim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
-from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
 from dragon.protocol.lineage import Lineage
 from dragon.storage.read_only import ReadOnlyDatabase
 
 _HAS_LOG: Final = "SELECT 1 FROM sqlite_master WHERE name = 'committees'"
-_MARKS: Final = (CheckpointClaim.KIND, HandoverClaim.KIND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +53,16 @@ def read(path: Path) -> StoredLineage:
         if not connection.exec_driver_sql(_HAS_LOG).first():
             raise errors.NotFound(f"the file {path} has no log yet")
         alarm = cursor.read_alarm(connection)
-        newest = [entry_table.newest(connection, kind) for kind in _MARKS]
-        marks = [found.to_entry().event for found in newest if found is not None]
+        newest = entry_table.newest(connection, CheckpointClaim.KIND)
         listed = committee_table.read_all(connection)
         handovers = tuple(_handover(connection, at) for _, at in listed if at is not None)
     if not listed:
         raise errors.NotFound(f"the log at {path} has no committee yet")
     committees = tuple(committee for committee, _ in listed)
+    marks: list[Event] = [newest.to_entry().event] if newest else []
     lineage = Lineage(committees, handovers, _checkpoint(marks, committees[-1].id))
     lineage.check_chain()
-    claims = (each.claim for each in marks)
+    claims = (each.claim for each in (*marks, *handovers[-1:]))
     times = [each.timestamp for each in claims if isinstance(each, EventClaim)]
     return StoredLineage(lineage, max(times, default=lineage.newest.rounds.genesis), alarm)
 

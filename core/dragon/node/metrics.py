@@ -147,6 +147,11 @@ def log_metrics(
     """Metrics of a service's log and of its follower. `wall`: the current Unix seconds."""
     yield gauge("log_size", "Number of entries in the log.", log.head().size)
     yield gauge(
+        "log_unchecked_entries",
+        "Entries that the check of the log's file has not reached yet since the start.",
+        log.check.entries_left,
+    )
+    yield gauge(
         "ledger_index",
         "Number of the last batch that was read from the ledger.",
         log.position.index,

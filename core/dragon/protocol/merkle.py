@@ -7,12 +7,14 @@ the empty tree SHA-256(""). Proofs are lists of 32-byte hashes, nearest to the l
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
 
 from dragon.errors import InvalidProof, NotFound
 
 HASH_BYTES: Final = 32
+BLOCK_HASHES: Final = 256  # neighbours on one level that are stored together
+BLOCK_BYTES: Final = BLOCK_HASHES * HASH_BYTES
 EMPTY_ROOT: Final = hashlib.sha256().digest()
 MAX_PATH: Final = 64  # hashes in a proof: a tree has at most 2^64 leaves
 
@@ -26,35 +28,112 @@ def _node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+# Returns a full block of hashes by its level (0: the leaves) and its number on that level.
+ReadHashes: TypeAlias = Callable[[int, int], bytes]
+
+
+def _nothing(level: int, number: int) -> bytes:
+    raise IndexError(level, number)
+
+
+class _Level:
+    """The hashes of all complete subtrees of one height; the first blocks may be stored."""
+
+    __slots__ = ("hashes", "stored")
+
+    def __init__(self, stored: int = 0, hashes: bytes = b"") -> None:
+        self.stored = stored  # full blocks that are stored elsewhere
+        self.hashes = bytearray(hashes)  # the others
+
+    def __len__(self) -> int:
+        return self.stored * BLOCK_HASHES + len(self.hashes) // HASH_BYTES
+
+
 class Tree:
     """A growing tree with roots and proofs for all its former sizes.
 
-    It stores the hash of every complete subtree, 64 bytes per leaf in total. Appending computes one
+    It has the hash of every complete subtree, 64 bytes per leaf in total. Appending computes one
     hash on average; a root or a proof takes O(log² n).
+
+    Full blocks of hashes may be stored elsewhere (`new_blocks`, `forget`). They are read when a
+    hash in them is needed, so the memory that a long log's tree takes does not grow.
     """
 
-    def __init__(self, leaf_hashes: Iterable[bytes] = ()) -> None:
-        self._levels: list[bytearray] = [bytearray()]
+    def __init__(self, leaf_hashes: Iterable[bytes] = (), *, read: ReadHashes = _nothing) -> None:
+        """Args: read: returns a block that was stored, which never changes."""
+        self._read = read
+        self._levels = [_Level()]
         for hashed in leaf_hashes:
             self.append(hashed)
 
+    @classmethod
+    def of_stored(cls, size: int, tails: Sequence[bytes], read: ReadHashes) -> Tree:
+        """Return the tree with `size` leaves of which all full blocks are stored.
+
+        Args:
+            tails: the hashes after the last full block, by level.
+
+        Raises ValueError: a tail has another length.
+        """
+        tree = cls(read=read)
+        counts = [size >> level for level in range(max(1, size.bit_length()))]
+        lengths = [HASH_BYTES * (count % BLOCK_HASHES) for count in counts]
+        if list(map(len, tails)) != lengths:
+            raise ValueError("the tails of a tree do not have the lengths of its size")
+        tree._levels = [
+            _Level(count // BLOCK_HASHES, tail) for count, tail in zip(counts, tails, strict=True)
+        ]
+        return tree
+
     def __len__(self) -> int:
-        return len(self._levels[0]) // HASH_BYTES
+        return len(self._levels[0])
 
     def append(self, hashed: bytes) -> None:
         """Append the hash of one leaf, and compute the subtrees that it completes."""
         level, index = 0, len(self)
-        self._level(0).extend(hashed)
+        self._level(0).hashes.extend(hashed)
         while index % 2:
             hashed = _node_hash(self._node(level, index - 1), hashed)
             level, index = level + 1, index // 2
-            self._level(level).extend(hashed)
+            self._level(level).hashes.extend(hashed)
 
     def truncate(self, size: int) -> None:
-        """Remove all leaves after the first `size`. Raises NotFound: the tree has fewer leaves."""
+        """Remove all leaves after the first `size`; never those whose block is stored.
+
+        Raises NotFound: the tree has fewer leaves; ValueError: some of them are stored.
+        """
         self._checked(size)
-        for level, hashes in enumerate(self._levels):
-            del hashes[HASH_BYTES * (size >> level) :]
+        if any(size >> at < level.stored * BLOCK_HASHES for at, level in enumerate(self._levels)):
+            raise ValueError(f"a tree cannot lose stored blocks after leaf {size}")
+        for at, level in enumerate(self._levels):
+            del level.hashes[HASH_BYTES * ((size >> at) - level.stored * BLOCK_HASHES) :]
+
+    def leaf(self, index: int) -> bytes:
+        """Return the hash of a leaf. Raises NotFound."""
+        if not 0 <= index < len(self):
+            raise NotFound(f"the tree has {len(self)} leaves", index=index)
+        return self._node(0, index)
+
+    def new_blocks(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield level, number and hashes of each full block that is not stored yet."""
+        for at, level in enumerate(self._levels):
+            for place in range(len(level.hashes) // BLOCK_BYTES):
+                content = level.hashes[place * BLOCK_BYTES : (place + 1) * BLOCK_BYTES]
+                yield at, level.stored + place, bytes(content)
+
+    def tails(self) -> list[bytes]:
+        """Return the hashes after the last full block of each level that has hashes."""
+        held = [level for level in self._levels if len(level)] or self._levels[:1]
+        return [
+            bytes(level.hashes[len(level.hashes) // BLOCK_BYTES * BLOCK_BYTES :]) for level in held
+        ]
+
+    def forget(self) -> None:
+        """Forget all full blocks, which are stored from now on."""
+        for level in self._levels:
+            full = len(level.hashes) // BLOCK_BYTES
+            del level.hashes[: full * BLOCK_BYTES]
+            level.stored += full
 
     def root(self, size: int | None = None) -> bytes:
         """Return the root over the first `size` leaves (default: all). Raises NotFound."""
@@ -90,13 +169,19 @@ class Tree:
             raise NotFound(f"the tree has {len(self)} leaves, not {size}", size=size)
         return size
 
-    def _level(self, level: int) -> bytearray:
+    def _level(self, level: int) -> _Level:
         while len(self._levels) <= level:
-            self._levels.append(bytearray())
+            self._levels.append(_Level())
         return self._levels[level]
 
     def _node(self, level: int, index: int) -> bytes:
-        return bytes(self._levels[level][HASH_BYTES * index : HASH_BYTES * (index + 1)])
+        block, place = divmod(index, BLOCK_HASHES)
+        at = self._levels[level]
+        if block < at.stored:
+            hashes: bytes | bytearray = self._read(level, block)
+        else:
+            hashes, place = at.hashes, index - at.stored * BLOCK_HASHES
+        return bytes(hashes[HASH_BYTES * place : HASH_BYTES * (place + 1)])
 
     def _range_root(self, start: int, size: int) -> bytes:
         """Return the root over `size` leaves from `start`.

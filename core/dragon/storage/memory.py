@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-PROC: Final = Path("/proc")
-CGROUPS: Final = Path("/sys/fs/cgroup")
+from dragon.storage.control_groups import CGROUPS, PROC, folders, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +39,13 @@ def available_bytes(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
 
 def _groups(proc: Path, cgroups: Path) -> Iterator[int]:
     """What is free in the process's own control group and in each one around it."""
-    for line in _read(proc / "self" / "cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            names, root = _V2, cgroups
-        elif "memory" in controllers.split(","):
-            names, root = _V1, cgroups / "memory"
-        else:
-            continue
-        # In a container the path may be the host's: then only the root is there, and is its own.
-        own = root / path.lstrip("/")
-        for folder in (own, *own.parents):
-            if (free := _free(folder, names)) is not None:
-                yield free
-            if folder == root:
-                break
+    for version, folder in folders("memory", proc, cgroups):
+        if (free := _free(folder, _V2 if version == 2 else _V1)) is not None:
+            yield free
 
 
 def _free(folder: Path, names: _Names) -> int | None:
-    limit, usage = _read(folder / names.limit).strip(), _read(folder / names.usage).strip()
+    limit, usage = read(folder / names.limit).strip(), read(folder / names.usage).strip()
     if not limit.isdecimal() or not usage.isdecimal():  # "max", or no such group
         return None
     cached = sum(_member(folder / "memory.stat", name) or 0 for name in names.cached)
@@ -67,15 +54,8 @@ def _free(folder: Path, names: _Names) -> int | None:
 
 def _member(path: Path, name: str) -> int | None:
     """A number in a file of lines `name number`."""
-    for line in _read(path).splitlines():
+    for line in read(path).splitlines():
         words = line.split()
         if len(words) >= 2 and words[0] == name and words[1].isdecimal():
             return int(words[1])
     return None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("ascii")
-    except (OSError, UnicodeDecodeError):
-        return ""

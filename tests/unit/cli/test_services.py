@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from dragon.errors import StepFailed
 from dragon_cli.errors import MissingExtra
-from dragon_cli.fleet import processes, queries
+from dragon_cli.fleet import home_operators, processes, queries
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
@@ -154,6 +154,33 @@ def test_a_fleet_waits_for_no_service_that_has_ended(
         fleet.wait_ready()
 
 
+@pytest.mark.parametrize(
+    ("operators", "own", "verifiers"),
+    [(4, {}, "1"), (4, {"OPERATOR_VERIFIERS": "3"}, "3"), (1, {}, None)],
+)
+def test_operators_of_one_machine_share_its_cores(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    operators: int,
+    own: dict[str, str],
+    verifiers: str | None,
+) -> None:
+    """A single operator has a process for windows on each core, by its own default."""
+    home = Home(tmp_path / "fleet")
+    make_fleet(home, Plan(ports=Ports(operators=free_block(8))), genesis=1_700_000_000)
+    urls = dict(list(home_operators.urls(home, home.committee()).items())[:operators])
+    monkeypatch.setattr(home_operators, "urls", lambda *_: urls)
+    monkeypatch.delenv("OPERATOR_VERIFIERS", raising=False)
+    given: list[Mapping[str, str]] = []
+    monkeypatch.setattr(Fleet, "spawn", lambda *arguments: given.append(arguments[3]))
+
+    with Fleet(home, own) as fleet:
+        fleet.start("operator_1")
+        fleet.running.clear()
+
+    assert given[0].get("OPERATOR_VERIFIERS") == verifiers
+
+
 def test_a_fleet_knows_the_provers_that_compile(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,7 +253,12 @@ def test_signing_without_the_extra_is_refused(
     assert "missing_extra: Signing needs numba and numpy" in capsys.readouterr().err
 
 
-LIBRARIES = ("alembic", "numba", "numpy", "py_ecc", "pygments", "requests", "rich", "sqlalchemy")
+LIBRARIES = (
+    *("alembic", "asyncio", "jinja2", "numba", "numpy", "py_ecc", "pydantic", "pygments"),
+    *("requests", "rich", "sqlalchemy", "ssl", "structlog", "urllib3"),
+)
+# Smaller ones, which services load, and what verifies a file must not.
+OF_SERVICES = {"asyncio", "jinja2", "pydantic", "ssl", "structlog", "urllib3"}
 
 
 def loaded_by(program: str) -> set[str]:
@@ -257,7 +289,25 @@ def test_a_service_loads_only_the_large_libraries_that_it_needs(
 ) -> None:
     program = f"from dragon_cli import services\nservices.service({name!r})"
 
+    assert loaded_by(program) <= libraries | OF_SERVICES
+
+
+@pytest.mark.parametrize(
+    ("what", "libraries"),
+    [
+        *((what, {"rich"}) for what in ("certificate", "event", "receipt", "stream_report")),
+        *((what, {"rich"}) for what in ("period", "downtime", "evidence", "lineage", "log")),
+        ("report", {"jinja2", "rich"}),  # it makes the page again
+    ],
+)
+def test_what_verifies_a_file_loads_no_library_of_services(what: str, libraries: set[str]) -> None:
+    program = f"import dragon_cli.main, dragon_cli.commands.verify.{what}"
+
     assert loaded_by(program) <= libraries
+
+
+def test_a_signature_of_ziggy_is_verified_without_a_compiler() -> None:
+    assert loaded_by("import dragon_cli.main, dragon_cli.commands.ziggy") <= {"rich"}
 
 
 def test_a_loaded_library_stays_loaded_when_a_service_is_loaded() -> None:

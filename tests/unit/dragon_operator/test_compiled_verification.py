@@ -10,7 +10,7 @@ import pytest
 
 from dragon.stark import compiled
 from dragon.stark.prover.compiled_verifier import CompiledVerifier
-from dragon_operator.compiled_verification import CompiledVerification, load
+from dragon_operator.compiled_verification import VerificationStart, load
 
 MODULE = "dragon.stark.prover.compiled_verifier"
 
@@ -24,7 +24,7 @@ def _plain_again() -> Iterator[None]:
 def test_it_is_loaded_for_a_log_with_streams() -> None:
     loaded: list[str] = []
 
-    CompiledVerification(lambda: True, lambda: loaded.append("once")).run(threading.Event())
+    VerificationStart(lambda: True, lambda: loaded.append("once")).run(threading.Event())
 
     assert loaded == ["once"]
 
@@ -34,7 +34,7 @@ def test_a_service_without_streams_stops_without_loading() -> None:
     stop = threading.Event()
     stop.set()
 
-    CompiledVerification(lambda: False, lambda: loaded.append("once")).run(stop)
+    VerificationStart(lambda: False, lambda: loaded.append("once")).run(stop)
 
     assert not loaded
 

@@ -186,3 +186,46 @@ def test_the_budgets_that_are_remembered_are_bounded_and_the_last_used_stay(
 
     assert is_busy(lambda: scheduler.check(known(1)))
     assert not is_busy(lambda: scheduler.check(known(2)))
+
+
+def with_workers(workers: int, clock: Clock, used: Clock) -> VerificationScheduler:
+    return VerificationScheduler(
+        lambda stream: stream.startswith(b"k"),
+        monotonic=lambda: clock.now,
+        processor=lambda: used.now,
+        workers=workers,
+    )
+
+
+def most(scheduler: VerificationScheduler, stream: Callable[[int], bytes]) -> int:
+    """How many streams may verify a window at the same time."""
+    with ExitStack() as held:
+        for number in range(100):
+            try:
+                held.enter_context(scheduler.hold(stream(number)))
+            except AttestationRefused:
+                return number
+    return 100
+
+
+@pytest.mark.parametrize(
+    ("workers", "most_known", "most_new"), [(0, 8, 2), (1, 8, 2), (2, 8, 1), (3, 8, 2), (12, 12, 2)]
+)
+def test_new_streams_never_occupy_the_last_worker(
+    workers: int, most_known: int, most_new: int, clock: Clock, used: Clock
+) -> None:
+    scheduler = with_workers(workers, clock, used)
+
+    assert most(scheduler, new) == most_new
+    assert most(scheduler, known) == most_known
+
+
+def test_the_time_of_another_process_is_charged_too(
+    scheduler: VerificationScheduler, used: Clock
+) -> None:
+    with scheduler.turn(new(1)) as charge:
+        used.sleep(0.5)
+        charge(NEW_CAPACITY)
+
+    assert is_busy(lambda: scheduler.check(new(2)))
+    assert scheduler.new_seconds == NEW_CAPACITY + 0.5

@@ -278,6 +278,18 @@ def test_a_busy_prover_gets_no_requests_for_a_while(asked: int | None, pause: fl
     assert made.prove() == A
 
 
+@pytest.mark.parametrize(("status", "following"), [(429, A), (503, B)])
+def test_an_unavailable_prover_is_suspect_and_a_busy_one_is_not(
+    status: int, following: str
+) -> None:
+    made = Pool()
+    made.requests.errors[A] = BadAnswer(f"answered {status}", status=status)
+    assert made.prove() == B
+    made.requests.errors = {}
+    made.clock.now += pool.BUSY_PAUSE_SECONDS
+    assert made.prove() == following
+
+
 def test_damage_in_the_service_itself_is_no_fault_of_the_prover() -> None:
     made = Pool()
 

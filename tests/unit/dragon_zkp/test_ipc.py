@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragon import errors
+from dragon.node.workers import ipc
 from dragon.stark.reading_bounds import ReadingBounds
-from dragon_zkp import ipc, messages
+from dragon_zkp import messages
 from dragon_zkp.messages import BlocksStatement, Prove, ReadingsStatement, Verify
 
 STATEMENT = BlocksStatement("standard", (b"o" * 32, b"p" * 32), b"message")

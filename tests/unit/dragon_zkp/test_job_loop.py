@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from dragon_zkp import ipc, messages
-from dragon_zkp.job_loop import Checkpoint, serve_job
+from dragon.node.workers import ipc
+from dragon.node.workers.job_loop import Checkpoint
+from dragon_zkp import messages
+from dragon_zkp.job_loop import serve_job
 from dragon_zkp.messages import BlocksStatement, Job, Verify
 
 JOB = messages.pack(Verify(BlocksStatement("standard", (), b""), b"proof"))
@@ -36,7 +38,7 @@ def test_a_job_that_is_cancelled_ends_at_its_next_stage(
 
     def cancelled(job: Job, checkpoint: Checkpoint) -> bytes:
         checkpoint("trace")
-        ipc.send(service, messages.CANCEL)
+        ipc.send(service, ipc.CANCEL)
         reached.append("trace")
         checkpoint("composition")
         reached.append("composition")
@@ -44,7 +46,7 @@ def test_a_job_that_is_cancelled_ends_at_its_next_stage(
 
     ipc.send(service, JOB)
     serve_job(worker, cancelled)
-    assert ipc.receive(service) == messages.cancelled()
+    assert ipc.receive(service) == ipc.CANCELLED
     assert reached == ["trace"]
 
     ipc.send(service, JOB)
@@ -58,7 +60,7 @@ def test_a_cancellation_that_comes_too_late_is_ignored(
     service, worker = ends
     ipc.send(service, JOB)
     serve_job(worker, stages)
-    ipc.send(service, messages.CANCEL)
+    ipc.send(service, ipc.CANCEL)
     ipc.send(service, JOB)
     serve_job(worker, stages)
     serve_job(worker, stages)

@@ -143,7 +143,7 @@ def test_a_stream_has_one_row(original: Path) -> None:
         assert records.streams(limit=1) == rows[:1]
 
 
-def test_windows_are_counted_by_statement_without_reading_their_rows(original: Path) -> None:
+def test_windows_are_counted_by_statement_without_reading_them(original: Path) -> None:
     """Anyone may open the page of a stream, and a stream may have a million windows."""
     asked: list[tuple[str, object]] = []
 
@@ -157,7 +157,7 @@ def test_windows_are_counted_by_statement_without_reading_their_rows(original: P
             assert records.statements(OTHER) == {Statement.READINGS: 1}
             assert records.statements(STREAM) == {None: 3}
             assert records.unclaimed(OTHER) == []
-            counted, _, listed = (each for each in asked if "FROM windows" in each[0])
+            counted, _, listed = (each for each in asked if each[0].startswith("SELECT"))
     finally:
         sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
 
@@ -168,7 +168,7 @@ def test_windows_are_counted_by_statement_without_reading_their_rows(original: P
         ]
     index = "INDEX windows_by_statement (stream=? AND verdict=?"
     assert plans == [
-        [f"SEARCH windows USING COVERING {index})"],
+        ["SEARCH statement_counts USING INDEX sqlite_autoindex_statement_counts_1 (stream=?)"],
         [f"SEARCH windows USING {index} AND statement=?)"],
     ]
 
@@ -266,6 +266,10 @@ def test_an_audit_finds_changes_to_the_tables(copy: Path, statement: str) -> Non
 
 
 BEFORE_STATEMENTS = (
+    "DROP TABLE snapshot",
+    "DROP TRIGGER windows_counted",
+    "DROP TABLE statement_counts",
+    "DROP TABLE blocks",
     "DROP INDEX windows_by_statement",
     "ALTER TABLE windows DROP COLUMN statement",
     "UPDATE schema_log SET version_num = 'log_0007'",

@@ -782,7 +782,7 @@ def test_a_file_that_cannot_be_reloaded_is_reloaded_later(
 
     for _ in range(2):
         with monkeypatch.context() as broken:
-            broken.setattr(entry_table, "read_all", mock.Mock(side_effect=OSError("disk")))
+            broken.setattr(entry_table, "read_after", mock.Mock(side_effect=OSError("disk")))
             with pytest.raises(OSError, match="disk"):
                 log.take(third)
 

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragon.protocol.history import BLOCK_ITEMS, History
@@ -60,3 +60,24 @@ def test_threads_that_append_to_one_history_do_not_see_each_other() -> None:
     assert len(trunk) == BLOCK_ITEMS - 1
     assert [branch[-1] for branch in made] == list(range(1000))
     assert {len(branch) for branch in made} == {BLOCK_ITEMS}
+
+
+@settings(deadline=None)
+@given(st.integers(0, 3 * BLOCK_ITEMS), st.integers(0, 3 * BLOCK_ITEMS))
+def test_a_history_whose_blocks_are_stored_is_the_same_sequence(first: int, more: int) -> None:
+    blocks: dict[int, tuple[int, ...]] = {}
+    history = grown(first)
+    for part in (0, more):
+        for item in range(part):
+            history = history.appended(first + item)
+        blocks.update(history.new_blocks())
+        history = history.stored(blocks.__getitem__)
+    size = first + more
+
+    assert not list(history.new_blocks())
+    assert len(history.tail) < BLOCK_ITEMS
+    assert history == list(range(size))
+    assert len(history) == size
+    assert [history[at] for at in range(-size, size)] == [*range(size), *range(size)]
+    again = History.of_stored(history.full_blocks, blocks.__getitem__, history.tail)
+    assert again.appended(size) == list(range(size + 1))

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragon.errors import InvalidProof, NotFound
+from dragon.protocol import merkle
 from dragon.protocol.merkle import EMPTY_ROOT, Tree, leaf_hash, verify_consistency, verify_inclusion
 from examples import examples
 
@@ -445,3 +446,58 @@ def flip(raw: bytes, bit: int) -> bytes:
     spoiled = bytearray(raw)
     spoiled[bit // 8] ^= 1 << bit % 8
     return bytes(spoiled)
+
+
+# -- blocks that are stored elsewhere --------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 15), max_size=5))
+def test_a_tree_whose_blocks_are_stored_has_the_same_roots_and_proofs(parts: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merkle, "BLOCK_HASHES", 4)
+        patch.setattr(merkle, "BLOCK_BYTES", 4 * merkle.HASH_BYTES)
+        blocks: dict[tuple[int, int], bytes] = {}
+
+        def read(level: int, number: int) -> bytes:
+            return blocks[level, number]
+
+        tree, whole = Tree(read=read), Tree()
+        for part in parts:
+            for hashed in HASHES[len(whole) : len(whole) + part]:
+                tree.append(hashed)
+                whole.append(hashed)
+            for level, number, content in tree.new_blocks():
+                assert (level, number) not in blocks, "a block is stored once"
+                blocks[level, number] = content
+            tree.forget()
+            tree = Tree.of_stored(len(tree), tree.tails(), read)
+            tree.append(bytes(32))
+            tree.truncate(len(whole))
+
+            assert len(tree) == len(whole)
+            for size in range(len(whole) + 1):
+                assert tree.root(size) == whole.root(size)
+            for index in range(len(whole)):
+                assert tree.leaf(index) == HASHES[index]
+                assert tree.inclusion(index) == whole.inclusion(index)
+            for old in range(len(whole) + 1):
+                assert tree.consistency(old) == whole.consistency(old)
+
+
+def test_a_tree_never_loses_stored_leaves() -> None:
+    tree = Tree(HASHES[:256])
+    tree.forget()
+
+    with pytest.raises(ValueError, match="cannot lose stored blocks after leaf 255"):
+        tree.truncate(255)
+    with pytest.raises(NotFound):
+        tree.leaf(256)
+
+
+def test_the_tails_of_a_tree_have_the_lengths_of_its_size() -> None:
+    tree = Tree(HASHES[:5])
+
+    for tails in (tree.tails()[:-1], [*tree.tails(), b""], [bytes(32), *tree.tails()[1:]]):
+        with pytest.raises(ValueError, match="tails"):
+            Tree.of_stored(5, tails, lambda *_: b"")

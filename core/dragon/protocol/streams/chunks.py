@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Self, TypeAlias
 
 from dragon import errors
-from dragon.encoding import Json, Members, canonical, parse
+from dragon.encoding import MAX_INTEGER, Json, Members, parse
 from dragon.protocol import merkle
 from dragon.protocol.shape import Hex, Integer, Shape
 from dragon.stark.blocks import MAX_CHUNKS
@@ -29,6 +30,11 @@ from dragon.stark.commitment import (
 MAX_CHUNK_BYTES: Final = 65_536
 MAX_CHUNKS_BYTES: Final = MAX_CHUNKS * 192  # encoded chunk headers of one window
 SALT_KEY_BYTES: Final = 32
+
+_LEAF: Final = re.compile(
+    rb'\{"commitment":"0x([0-9a-f]{64})","length":([0-9]{1,5}),'
+    rb'"received_ms":([0-9]{1,16}),"sequence":([0-9]{1,16})\}'
+)
 
 HashMany: TypeAlias = Callable[[Sequence[bytes]], Sequence[bytes]]
 
@@ -151,7 +157,7 @@ def tree_of(chunks: Iterable[ChunkHeader]) -> merkle.Tree:
 
 def encode_chunks(chunks: Iterable[ChunkHeader]) -> bytes:
     """Return the chunk headers of a window as one object: a canonical JSON array."""
-    return canonical([chunk.members() for chunk in chunks])
+    return b"[%s]" % b",".join(chunk.leaf() for chunk in chunks)
 
 
 def chunks_from_json(value: Sequence[Json]) -> tuple[ChunkHeader, ...]:
@@ -167,7 +173,32 @@ def decode_chunks(raw: bytes) -> tuple[ChunkHeader, ...]:
     if len(raw) > MAX_CHUNKS_BYTES:
         message = f"the chunk headers have {len(raw)} bytes; at most {MAX_CHUNKS_BYTES} are allowed"
         raise errors.TooLarge(message, bytes=len(raw))
+    if (decoded := _decode_canonical(raw)) is not None:
+        return decoded
     value = parse(raw)
     if not isinstance(value, list):
         raise errors.WrongType("the chunk headers must be a JSON array", member="chunks")
     return chunks_from_json(value)
+
+
+def _decode_canonical(raw: bytes) -> tuple[ChunkHeader, ...] | None:
+    """Decode the chunk headers if they are in canonical JSON and valid, otherwise return None.
+
+    It takes a tenth of the time of `parse`, which decides about everything else, and names what is
+    wrong. A service that encodes headers writes them in this form.
+    """
+    chunks = tuple(
+        ChunkHeader(
+            int(sequence), int(received_ms), int(length), bytes.fromhex(commitment.decode())
+        )
+        for commitment, length, received_ms, sequence in _LEAF.findall(raw)
+    )
+    if not 0 < len(chunks) <= MAX_CHUNKS or encode_chunks(chunks) != raw:
+        return None
+    is_valid = all(
+        chunk.length <= MAX_CHUNK_BYTES
+        and chunk.received_ms <= MAX_INTEGER
+        and chunk.sequence <= MAX_INTEGER
+        for chunk in chunks
+    )
+    return chunks if is_valid else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,13 +13,14 @@ from hypothesis import strategies as st
 
 from committees import make_members
 from dragon import errors
-from dragon.encoding import Json, parse, to_hex
+from dragon.encoding import Json, canonical, parse, to_hex
 from dragon.protocol import merkle
 from dragon.protocol.streams.chunks import (
     MAX_CHUNK_BYTES,
     MAX_CHUNKS_BYTES,
     ChunkHeader,
     chunk_headers,
+    chunks_from_json,
     decode_chunks,
     digest,
     digest_of,
@@ -159,7 +161,49 @@ def test_the_chunk_headers_of_a_window_are_one_object(headers: list[ChunkHeader]
     raw = encode_chunks(headers)
 
     assert decode_chunks(raw) == tuple(headers)
-    assert raw == b"[" + b",".join(header.leaf() for header in headers) + b"]"
+    assert raw == canonical([header.members() for header in headers])
+
+
+@given(
+    st.lists(HEADERS, min_size=1, max_size=3),
+    st.data(),
+    st.sampled_from([b"", b"0", b"9", b"-", b"a", b"A", b"x", b" ", b",", b'"', b"}", b"]", b"\n"]),
+)
+def test_other_bytes_are_decoded_as_json_decides(
+    headers: list[ChunkHeader], data: st.DataObject, put: bytes
+) -> None:
+    """Canonical JSON is decoded in a faster way, which must accept nothing more."""
+    raw = encode_chunks(headers)
+    at, cut = data.draw(st.integers(0, len(raw))), data.draw(st.integers(0, 3))
+    changed = raw[:at] + put + raw[at + cut :]
+
+    def outcome(decode: Callable[[], object]) -> object:
+        try:
+            return decode()
+        except errors.DragonError as error:
+            return type(error)
+
+    def as_json() -> object:
+        value = parse(changed)
+        if not isinstance(value, list):
+            raise errors.WrongType("no array")
+        return chunks_from_json(value)
+
+    assert outcome(lambda: decode_chunks(changed)) == outcome(as_json)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ChunkHeader(2**53, 5, 5, COMMITMENT),
+        ChunkHeader(5, 2**53, 5, COMMITMENT),
+        ChunkHeader(5, 5, MAX_CHUNK_BYTES + 1, COMMITMENT),
+    ],
+    ids=["sequence", "time", "length"],
+)
+def test_a_number_out_of_range_is_refused_in_canonical_json_too(header: ChunkHeader) -> None:
+    with pytest.raises(errors.IntegerOutOfRange):
+        decode_chunks(encode_chunks([HEADER, header]))
 
 
 def test_the_root_is_that_of_rfc_6962_over_the_headers() -> None:

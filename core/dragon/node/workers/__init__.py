@@ -1,0 +1,1 @@
+"""Worker processes that compute for a service, one job at a time each."""

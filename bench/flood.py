@@ -31,7 +31,8 @@ from dragon.log import refused_events
 from dragon.log.batch_verification import BatchVerifier
 from dragon.log.follower import BATCHES_PER_TRANSACTION
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.refused_events import Reason, Refusal
+from dragon.log.refusal_reason import Reason
+from dragon.log.refused_events import Refusal
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.protocol import bls, event

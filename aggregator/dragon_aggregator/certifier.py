@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from prometheus_client import Counter
@@ -25,6 +26,7 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
+from dragon_aggregator.ballot_box import valid_signatures
 
 BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again
 # Requests to one operator, so that a silent one delays no other. Each kind of claim has its own
@@ -32,6 +34,7 @@ BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again
 MAX_CONCURRENT_REQUESTS: Final = 32
 MAX_CONCURRENT_DOWNTIME_REQUESTS: Final = 4
 MAX_CONCURRENT_PERIOD_REQUESTS: Final = 2  # an operator evaluates one period at a time
+NO_SIGNATURES: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,33 +109,70 @@ class Certifier:
         claim: Claim,
         ends: float,
         on_begin: Callable[[AttestationRound], None] = lambda _: None,
+        *,
+        signed: Mapping[str, bytes] = NO_SIGNATURES,
     ) -> AttestationRound:
         """Request attestations of a claim; return at the quorum or at `ends` (monotonic seconds).
 
-        `on_begin` receives the round when it begins, so that its progress can be shown.
+        Args:
+            on_begin: receives the round when it begins, so that its progress can be shown.
+            signed: signatures on this claim by operators that are not asked again if they are
+                valid, which is checked here.
         """
         committee = self._committee  # of the whole round: a handover may be applied meanwhile
         self._pools.keep(committee.keys)
         asked = _who_may_sign(claim, committee)
         attestation_round = AttestationRound(claim, asked, certificate.quorum(claim, committee))
         on_begin(attestation_round)
+        self._use(attestation_round, signed, committee)
+        self._request(attestation_round, committee, ends)
+        self._collected.labels(str(attestation_round.certificate is not None).lower()).inc()
+        return attestation_round
+
+    def certified(self, made: Certificate) -> None:
+        """Count a certificate that was made without a request of this certifier."""
+        for operator in made.signers:
+            self._answered.labels(operator, "signed").inc()
+        self._collected.labels("true").inc()
+        self._count(made)
+
+    def _use(
+        self, attestation_round: AttestationRound, signed: Mapping[str, bytes], committee: Committee
+    ) -> None:
+        """Enter the valid ones of signatures that are known already."""
+        known = {each: signed[each] for each in attestation_round.asked if each in signed}
+        for operator, signature in valid_signatures(
+            attestation_round.claim, known, committee
+        ).items():
+            self._answered.labels(operator, "signed").inc()
+            attestation_round.answers[operator] = AttestationResult(
+                operator, "signed", 0, signature
+            )
+
+    def _request(
+        self, attestation_round: AttestationRound, committee: Committee, ends: float
+    ) -> None:
+        """Request the attestations that lack, until there is a quorum."""
         arrived: queue.SimpleQueue[AttestationResult] = queue.SimpleQueue()
         asking = [
             self._ask(
                 OperatorClient(committee, operator, self._http), ends, attestation_round, arrived
             )
-            for operator in asked
+            for operator in attestation_round.asked
+            if operator not in attestation_round.answers
         ]
-        signatures = self._signatures(attestation_round, arrived, ends)
+        signatures = self._signatures(attestation_round, arrived, len(asking), ends)
         for future in asking:
             future.cancel()  # those that have not begun; the others end by their own deadline
         if len(signatures) >= attestation_round.needed:
-            certified = certificate.assemble(claim, signatures, committee)
+            certified = certificate.assemble(attestation_round.claim, signatures, committee)
             certified.verify(committee)
             attestation_round.certificate = certified
-            self._certified.labels(claim.KIND, getattr(claim, "status", "none")).inc()
-        self._collected.labels(str(attestation_round.certificate is not None).lower()).inc()
-        return attestation_round
+            self._count(certified)
+
+    def _count(self, made: Certificate) -> None:
+        claim = made.claim
+        self._certified.labels(claim.KIND, getattr(claim, "status", "none")).inc()
 
     def close(self) -> None:
         self._pools.close()
@@ -176,10 +216,18 @@ class Certifier:
         self,
         attestation_round: AttestationRound,
         arrived: queue.SimpleQueue[AttestationResult],
+        asked: int,
         ends: float,
     ) -> dict[str, bytes]:
-        signatures: dict[str, bytes] = {}
-        for outstanding in reversed(range(len(attestation_round.asked))):
+        """Those of the round so far, and those that arrive until there is a quorum."""
+        signatures = {
+            operator: answer.signature
+            for operator, answer in tuple(attestation_round.answers.items())
+            if answer.signature is not None
+        }
+        for outstanding in reversed(range(asked)):
+            if len(signatures) >= attestation_round.needed:
+                break
             try:
                 answer = arrived.get(timeout=max(0.0, ends - self._monotonic()))
             except queue.Empty:

@@ -1,5 +1,8 @@
 """Collects the operators' votes on a window, until a quorum gives the same verdict.
 
+An operator answers with its finding, and with its signature on the claim that states the finding in
+the round of the request. So one request to each operator is enough for a certificate.
+
 New streams have threads of their own (`KnownStreams`), so their windows never delay a known stream.
 """
 
@@ -7,7 +10,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import Counter as Tally
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -18,15 +20,14 @@ import structlog
 from prometheus_client import Counter
 
 from dragon.errors import AttestationRefused, PeerError
-from dragon.net.operator_client import OperatorClient
+from dragon.net.operator_client import Ballot, OperatorClient
 from dragon.net.per_member import PerMember
 from dragon.net.runtime import Runtime
-from dragon.protocol.claims.window import InvalidReason, WindowClaim
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
-from dragon.protocol.streams.finding import Finding
-from dragon.protocol.streams.submission import Submission
+from dragon.protocol.streams.submission import Submission, VoteRequest
 from dragon.protocol.streams.votes import NO_ANSWER
+from dragon_aggregator.ballot_box import Agreement, BallotBox
 
 MAX_CONCURRENT_REQUESTS: Final = 8  # to one operator, about known streams
 MAX_CONCURRENT_NEW_REQUESTS: Final = 2  # to one operator, about new streams
@@ -37,11 +38,16 @@ NEW_ANNOUNCEMENTS_CAPACITY: Final = 64.0  # announcements that new streams may s
 VOTE_TIMEOUT_SECONDS: Final = 5.0  # for all operators to fetch objects, verify and answer
 BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again
 MAX_BUSY_SECONDS: Final = 1.0  # after which a busy operator is asked again with the next vote
+# For further signatures, once a quorum shares a finding that not enough of them have signed.
+SIGNATURES_SECONDS: Final = 0.25
 NOT_ANSWERED: Final = (NO_ANSWER, "")
 
 Votes = dict[str, tuple[str, str]]  # last answer and its detail by operator, for display only
 
 logger = structlog.stdlib.get_logger(__name__)
+
+
+_Arrived = tuple[str, Ballot | None]  # an operator, and its finding if it has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +131,27 @@ class VoteCollector:
         """A table without answers. Its size is fixed, so others can read it while it is filled."""
         return dict.fromkeys(self._committee.keys, NOT_ANSWERED)
 
-    def collect(self, submission: Submission, votes: Votes) -> Finding | None:
-        """Request every operator's vote. Return the finding of a quorum, or None without one.
+    def collect(self, submission: Submission, votes: Votes, timestamp: int) -> Agreement | None:
+        """Request every operator's vote. Return what a quorum agrees on, or None without one.
 
-        Every answer is entered into `votes`, even one that arrives after this returns.
+        Args:
+            votes: every answer is entered here, even one that arrives after this returns.
+            timestamp: Unix seconds, the start of the round in which the finding shall be signed.
         """
         ends = self._runtime.monotonic() + VOTE_TIMEOUT_SECONDS
-        arrived: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
+        arrived: queue.SimpleQueue[_Arrived] = queue.SimpleQueue()
         lanes = self._lanes(submission.stream)
         committee = self._current()  # of the whole vote: a handover may be applied meanwhile
+        request = VoteRequest(submission, timestamp)
         for operator in committee.keys:
-            ask = partial(
-                self._ask, self._client(committee, operator), submission, votes, ends, arrived
+            client = self._client(committee, operator)
+            lanes.use(
+                operator,
+                partial(_run_on, partial(self._ask, client, request, votes, ends, arrived)),
             )
-            lanes.use(operator, partial(_run_on, ask))
-        return self._quorum(committee, arrived, ends)
+        box = BallotBox(submission, timestamp, committee)
+        self._count(box, len(committee.keys), arrived, ends)
+        return box.agreement()
 
     def close(self) -> None:
         self._known.close()
@@ -155,59 +167,55 @@ class VoteCollector:
     def _lanes(self, stream: bytes) -> PerMember[_Lane]:
         return self._known if self._is_known(stream) else self._new
 
-    def _quorum(
-        self, committee: Committee, arrived: queue.SimpleQueue[Finding | None], ends: float
-    ) -> Finding | None:
-        """The finding that a quorum shares, as soon as one does or none can any more."""
-        needed = committee.quorum(WindowClaim.KIND)
-        tally: Tally[InvalidReason] = Tally()
-        for outstanding in reversed(range(len(committee.keys))):
+    def _count(
+        self, box: BallotBox, asked: int, arrived: queue.SimpleQueue[_Arrived], ends: float
+    ) -> None:
+        """Count ballots until a quorum has signed a finding, or none can any more."""
+        for outstanding in reversed(range(asked)):
             try:
-                finding = arrived.get(timeout=max(0.0, ends - self._runtime.monotonic()))
+                operator, ballot = arrived.get(timeout=max(0.0, ends - self._runtime.monotonic()))
             except queue.Empty:
-                return None
-            if finding is not None:
-                tally[finding.reason] += 1
-            best = max(tally.values(), default=0)
-            if best >= needed:
-                return Finding(tally.most_common(1)[0][0])
-            if best + outstanding < needed:
-                return None
-        return None
+                return
+            if ballot is not None:
+                box.add(operator, ballot)
+            if box.is_decided(outstanding):
+                return
+            if box.has_agreement:
+                ends = min(ends, self._runtime.monotonic() + SIGNATURES_SECONDS)
 
     def _ask(
         self,
         client: OperatorClient,
-        submission: Submission,
+        request: VoteRequest,
         votes: Votes,
         ends: float,
-        arrived: queue.SimpleQueue[Finding | None],
+        arrived: queue.SimpleQueue[_Arrived],
     ) -> None:
         """Put exactly one answer into `arrived`. Runs on a thread of the operator's pool."""
-        finding: Finding | None = None
+        ballot: Ballot | None = None
         try:
-            finding, answer = self._vote(client, submission, votes, ends)
+            ballot, answer = self._vote(client, request, votes, ends)
             self.answered.labels(client.operator, answer).inc()
         finally:
-            arrived.put(finding)
+            arrived.put((client.operator, ballot))
 
     def _vote(
-        self, client: OperatorClient, submission: Submission, votes: Votes, ends: float
-    ) -> tuple[Finding | None, str]:
-        """The finding if there is one, and the answer as a word.
+        self, client: OperatorClient, request: VoteRequest, votes: Votes, ends: float
+    ) -> tuple[Ballot | None, str]:
+        """The ballot if there is one, and the answer as a word.
 
         A busy operator is asked again for a while. Its answer is shown in the meantime.
         """
         asked_until = min(ends, self._runtime.monotonic() + MAX_BUSY_SECONDS)
-        if not self._is_known(submission.stream):
+        if not self._is_known(request.submission.stream):
             asked_until = float("-inf")  # a new stream holds none of its few threads to wait
         while True:
             deadline = max(0.05, ends - self._runtime.monotonic())
-            finding, answer, detail = _answer(client, submission, deadline)
+            ballot, answer, detail = _answer(client, request, deadline)
             votes[client.operator] = answer, detail
             waited = self._runtime.monotonic() + 2 * BUSY_RETRY_SECONDS
             if answer != RefusalReason.BUSY or waited >= asked_until:
-                return finding, answer
+                return ballot, answer
             self._runtime.sleep(BUSY_RETRY_SECONDS)
 
     def _client(self, committee: Committee, operator: str) -> OperatorClient:
@@ -215,19 +223,22 @@ class VoteCollector:
 
 
 def _answer(
-    client: OperatorClient, submission: Submission, deadline: float
-) -> tuple[Finding | None, str, str]:
-    """The finding if there is one, the answer as a word, and its detail."""
+    client: OperatorClient, request: VoteRequest, deadline: float
+) -> tuple[Ballot | None, str, str]:
+    """The ballot if there is one, the answer as a word, and its detail."""
     try:
-        finding = client.request_vote(submission, deadline=deadline)
+        ballot = client.request_vote(request, deadline=deadline)
     except AttestationRefused as error:
         return None, error.reason, str(error)
     except PeerError as error:
         return None, str(error.facts.get("reason", error.name)), str(error)
-    if finding is None:
+    if ballot is None:
         return None, "announced", ""
+    finding = ballot.finding
     answer = "valid" if finding.is_valid else f"invalid: {finding.reason}"
-    return finding, answer, finding.detail
+    if ballot.refusal is not None:  # to sign: it matters more than the finding
+        return ballot, ballot.refusal.reason, f"its vote before was: {answer}"
+    return ballot, answer, finding.detail
 
 
 def _run_on(ask: Callable[[], None], lane: _Lane) -> None:
@@ -242,7 +253,7 @@ def _announce_on(client: OperatorClient, submission: Submission, lane: _Lane) ->
 
 def _announce(client: OperatorClient, submission: Submission, slots: threading.Semaphore) -> None:
     try:
-        client.request_vote(submission, deadline=VOTE_TIMEOUT_SECONDS)
+        client.request_vote(VoteRequest(submission), deadline=VOTE_TIMEOUT_SECONDS)
     except (AttestationRefused, PeerError) as error:
         logger.debug("announcement_failed", operator=client.operator, reason=error.name)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -11,12 +12,13 @@ from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.penalties import Penalties
 from dragon.node.refutation_limit import RefutationLimit
+from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import ordering_key
 from dragon.protocol.claims.window import MAX_REFUTED, Verdict, WindowClaim
 from dragon.protocol.committee import Committee, Seated
-from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
-from dragon_aggregator.certifier import AttestationRound, Certifier
+from dragon_aggregator.ballot_box import Agreement
+from dragon_aggregator.certifier import NO_SIGNATURES, AttestationRound, Certifier
 from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.outbox import MAX_PENDING_PER_KEY, Outbox
 from dragon_aggregator.pending_windows import Window
@@ -28,7 +30,7 @@ logger = structlog.stdlib.get_logger(__name__)
 
 
 class WindowCertifier:
-    """Proposes the claim that a quorum would sign, and puts its certificate into the outbox."""
+    """Has windows voted on and signed, and puts the certificates into the outbox."""
 
     def __init__(
         self,
@@ -71,14 +73,19 @@ class WindowCertifier:
             return False
         window.tried_at = now
         window.votes = {**self._vote_collector.empty(), **window.votes}  # until the next answers
-        finding = self._vote_collector.collect(window.submission, window.votes)
-        if finding:
-            self._penalties.note(window.submission.stream, valid=finding.is_valid)
-        if finding and not finding.is_valid and not self._may_refute(window.submission):
+        agreement = self._vote_collector.collect(
+            window.submission, window.votes, self._round_start()
+        )
+        if agreement is None:
+            window.state = "waiting"
+            return False
+        valid = agreement.finding.is_valid
+        self._penalties.note(window.submission.stream, valid=valid)
+        if not valid and not self._may_refute(window.submission):
             window.state = "invalid"
             return False
-        if finding and self._attest(window, finding):
-            return finding.is_valid
+        if self._attest(window, agreement):
+            return valid
         window.state = "waiting"
         return False
 
@@ -120,26 +127,40 @@ class WindowCertifier:
             return False
         return self._refutations.admits(submission.stream, submission.number, objects.proof)
 
-    def _attest(self, window: Window, finding: Finding) -> bool:
-        """Have the claim signed in this round. Return whether a quorum signed it."""
-        submission, objects = window.submission, window.submission.objects
-        if objects is None:
+    def _round_start(self) -> int:
+        """The start of the current round, Unix seconds."""
+        rounds = self._committee.rounds
+        return rounds.start(rounds.number(self._runtime.wall()))
+
+    def _attest(self, window: Window, agreement: Agreement) -> bool:
+        """Put the certificate into the outbox. Return whether a quorum has signed the claim."""
+        certified = agreement.certificate
+        if certified is None:
+            certified = self._gather(window, agreement)
+        else:
+            self._certifier.certified(certified)
+        if certified is None:
             return False
-        rounds, runtime = self._committee.rounds, self._runtime
-        timestamp = rounds.start(rounds.number(runtime.wall()))
-        claim = finding.claim(submission.descriptor, submission.header, objects.proof, timestamp)
-        result = self._certifier.collect(
-            claim, runtime.monotonic() + rounds.collect_deadline_seconds
-        )
-        _enter_refusals(window, result)
-        if result.certificate is None:
-            return False
-        self._outbox.add(result.certificate, not_before=0.0)
-        window.state = "certified" if finding.is_valid else "invalid"
+        claim = certified.claim
+        self._outbox.add(certified, not_before=0.0)
+        window.state = "certified" if agreement.finding.is_valid else "invalid"
         logger.info(
             "certificate_assembled", claim=claim.to_json(), ordering_key=ordering_key(claim)
         )
         return True
+
+    def _gather(self, window: Window, agreement: Agreement) -> Certificate | None:
+        """Request the signatures that did not come with the votes.
+
+        On the claim of the vote, or on that of the current round if another one has begun since.
+        """
+        claim, signed, now = agreement.claim, agreement.signatures, self._round_start()
+        if claim.timestamp != now:
+            claim, signed = replace(claim, timestamp=now), NO_SIGNATURES
+        ends = self._runtime.monotonic() + self._committee.rounds.collect_deadline_seconds
+        result = self._certifier.collect(claim, ends, signed=signed)
+        _enter_refusals(window, result)
+        return result.certificate
 
 
 def _enter_refusals(window: Window, attestation_round: AttestationRound) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from dragon.net import tls
+from dragon.net import tls_names
 from dragon.protocol.committee import MAX_MAINTENANCE_NOTICE
 from dragon_cli.completions import complete_operators, complete_services
 from dragon_cli.times import parse_duration
@@ -37,7 +37,7 @@ home_option = click.option(
 ca_option = click.option(
     "--ca",
     type=EXISTING_FILE,
-    envvar=tls.CA,
+    envvar=tls_names.CA,
     show_envvar=True,
     help=(
         "CA file used to verify HTTPS servers (default: the fleet's CA, otherwise the system "

@@ -242,6 +242,10 @@ class Members:
     def __contains__(self, name: str) -> bool:
         return name in self._left
 
+    def states(self, name: str) -> bool:
+        """Whether there is such a member, and it is not null."""
+        return self._left.get(name) is not None
+
     def take(self, name: str) -> Json:
         """Take a value of any type."""
         if name not in self._left:

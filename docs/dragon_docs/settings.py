@@ -10,7 +10,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final
 
-from dragon.net import tls
+from dragon.net import tls_names
 from dragon_docs import tables
 from dragon_docs.sources import calls, source_of
 from dragon_docs.tables import code, sentence
@@ -60,7 +60,9 @@ def settings_of(module: ModuleType) -> Iterator[Read]:
     """The settings that a module reads through `dragon.node.settings.Environment`."""
     for name, call in calls(source_of(module)):
         if name == "tls" and not call.args:
-            yield from (Read(each, NONE) for each in (tls.CERTFILE, tls.KEYFILE, tls.CA))
+            yield from (
+                Read(each, NONE) for each in (tls_names.CERTFILE, tls_names.KEYFILE, tls_names.CA)
+            )
         elif name in {"committee", "lineage"} and not call.args:
             yield Read("DRAGON_COMMITTEE", REQUIRED)
         elif setting := _setting(call):

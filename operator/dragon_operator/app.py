@@ -45,7 +45,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         certification=components.certification,
     )
     app.register_api(attestations.routes(components, attested))
-    app.register_api(windows.routes(components, votes))
+    app.register_api(windows.routes(components, votes, attested))
     app.register_api(nodes.routes(components))
     app.register_api(probes.routes(components))
     app.register_api(beats.routes(components.beats, direct=True))

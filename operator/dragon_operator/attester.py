@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dragon.encoding import Json, to_hex
 from dragon.errors import AttestationRefused
 from dragon.log.follower import Follower
 from dragon.log.store import Log
@@ -45,6 +46,10 @@ class Attestation:
 
     committee_id: bytes
     signature: bytes = field(repr=False)  # 96 bytes
+
+    def members(self) -> dict[str, Json]:
+        """Return the members that state it in an answer."""
+        return {"committee": to_hex(self.committee_id), "signature": to_hex(self.signature)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,8 +359,7 @@ class Attester:
     def _decide_window(self, claim: WindowClaim) -> None:
         windows = self._window_voter.check_claim(claim)
         self._window_voter.check_refutation(claim)
-        self._journal.use_log(self._log.state.size, self._root_at)
-        self._journal.windows.decide(claim, windows)
+        self._journal.decide_window(claim, windows, self._log.state.size, self._root_at)
 
 
 def _wait(seconds: float) -> str:

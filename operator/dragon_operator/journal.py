@@ -22,8 +22,8 @@ Never restore an old copy of the journal: it lacks decisions that were already s
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
@@ -34,6 +34,7 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import Rounds
@@ -47,7 +48,7 @@ __all__ = ["ARCHIVE_CLEARS", "SCHEMA", "Journal"]
 MAX_STATUS_ROWS: Final = 500_000  # kept decisions on rounds; beyond, the floor rises
 TRIM_INTERVAL: Final = 1024  # decisions on rounds between two checks of that maximum
 
-_KNOWN_LOG: Final = text("SELECT size, root FROM journal_log")
+_KNOWN_LOG: Final = "SELECT size, root FROM journal_log"
 # Another thread may have recorded a longer log since.
 _USE_LOG: Final = text(
     "INSERT INTO journal_log VALUES (1, :size, :root) ON CONFLICT (id) DO UPDATE "
@@ -176,23 +177,53 @@ class Journal:
         Args:
             root_at: returns the root of the log at a size; None if the log is shorter.
         """
-        with self._database.read() as connection:
-            return _log_fault(connection, root_at)
+        return _log_fault(self._database.query(_KNOWN_LOG, {}), root_at)
 
     def use_log(self, size: int, root_at: Callable[[int], bytes | None]) -> None:
         """Record that claims are signed for a log of that size. Call this before such decisions.
 
         Raises AttestationRefused: `behind` if the log does not extend the newest recorded one.
         """
-        with self._database.read() as connection:
-            known = connection.execute(_KNOWN_LOG).first()
-            if fault := _log_fault(connection, root_at):
-                raise AttestationRefused(RefusalReason.BEHIND, fault)
+        if (row := self._longer_log(size, root_at)) is not None:
+            with self._database.write() as connection:
+                connection.execute(_USE_LOG, row)
+
+    def _longer_log(
+        self, size: int, root_at: Callable[[int], bytes | None]
+    ) -> dict[str, object] | None:
+        """The row to record a log of that size; None if it needs not be recorded.
+
+        Raises AttestationRefused: as `use_log`.
+        """
+        known = self._database.query(_KNOWN_LOG, {})
+        if fault := _log_fault(known, root_at):
+            raise AttestationRefused(RefusalReason.BEHIND, fault)
         root = root_at(size)
-        if root is None or (known is not None and known.size >= size):
-            return
+        if root is None or (known and known[0][0] >= size):
+            return None
+        return {"size": size, "root": to_hex(root)}
+
+    def decide_window(
+        self,
+        claim: WindowClaim,
+        windows: int,
+        size: int,
+        root_at: Callable[[int], bytes | None],
+    ) -> None:
+        """Record the decision to sign a verdict, with `use_log`, in one transaction.
+
+        Args:
+            windows: the number of windows of the stream in the log: see `WindowJournal.decide`.
+            size: as for `use_log`.
+            root_at: as for `use_log`.
+
+        Raises AttestationRefused: `behind`, as `use_log`; `equivocation`.
+        """
+        row = self._longer_log(size, root_at)
         with self._database.write() as connection:
-            connection.execute(_USE_LOG, {"size": size, "root": to_hex(root)})
+            if row is not None:
+                connection.execute(_USE_LOG, row)
+            self.windows.record(connection, claim, windows)
 
     def decide_log_claim(
         self,
@@ -233,17 +264,18 @@ def _raise_floor(connection: Connection, oldest: int) -> int:
     return oldest
 
 
-def _log_fault(connection: Connection, root_at: Callable[[int], bytes | None]) -> str:
-    known = connection.execute(_KNOWN_LOG).first()
-    if known is None:
+def _log_fault(known: Sequence[tuple[Any, ...]], root_at: Callable[[int], bytes | None]) -> str:
+    """Args: `known`, the row of the newest recorded log, if there is one."""
+    if not known:
         return ""
-    root = root_at(known.size)
+    size, recorded = known[0]
+    root = root_at(size)
     if root is None:
-        return f"this log is shorter than the {known.size} entries that were signed for before"
-    if to_hex(root) != known.root:
+        return f"this log is shorter than the {size} entries that were signed for before"
+    if to_hex(root) != recorded:
         return (
-            f"this log has the root {to_hex(root)} at {known.size} entries, but this operator has "
-            f"signed for a log with the root {known.root}"
+            f"this log has the root {to_hex(root)} at {size} entries, but this operator has "
+            f"signed for a log with the root {recorded}"
         )
     return ""
 

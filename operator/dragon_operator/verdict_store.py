@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from dragon.protocol.claims.window import InvalidReason, Statement, WindowClaim
 from dragon.protocol.streams.finding import Finding
@@ -14,6 +14,7 @@ from dragon.protocol.streams.statements import statement_of
 from dragon.protocol.streams.submission import Submission
 from dragon.storage.database import Database
 
+_COLUMNS: Final = "stream, number, header, proof, previous, parameters, statement, reason, detail"
 SCHEMA: Final = "dragon_operator:migrations"  # verdicts, and which journal belongs to the file
 
 
@@ -50,15 +51,24 @@ class WindowVerdict:
         statement = f", statement {self.statement}" if self.statement else ""
         return f"{self.finding.verdict} ({self.finding.reason}{statement})"
 
+    def claim(self, timestamp: int) -> WindowClaim:
+        """Return the claim that states this verdict in the round from `timestamp`, Unix seconds."""
+        return WindowClaim(
+            stream=self.stream,
+            number=self.number,
+            previous=self.previous,
+            header=self.header,
+            verdict=self.finding.verdict,
+            reason=self.finding.reason,
+            proof=self.proof,
+            parameters=self.parameters,
+            timestamp=timestamp,
+            statement=self.statement,
+        )
+
     def is_claimed(self, claim: WindowClaim) -> bool:
         """Whether the claim states exactly this verdict, in any round."""
-        return (
-            (claim.stream, claim.number, claim.header, claim.proof)
-            == (self.stream, self.number, self.header, self.proof)
-            and (claim.previous, claim.parameters) == (self.previous, self.parameters)
-            and claim.statement == self.statement
-            and (claim.verdict, claim.reason) == (self.finding.verdict, self.finding.reason)
-        )
+        return claim == self.claim(claim.timestamp)
 
 
 class VerdictStore:
@@ -71,30 +81,27 @@ class VerdictStore:
         self, stream: bytes, number: int, header: bytes, proof: bytes
     ) -> WindowVerdict | None:
         """Return the verdict on a window and the proof with that SHA-256, or None."""
-        query = text(
-            "SELECT * FROM verdicts WHERE stream = :stream AND number = :number "
+        query = (
+            f"SELECT {_COLUMNS} FROM verdicts WHERE stream = :stream AND number = :number "  # noqa: S608
             "AND header = :header AND proof = :proof"
         )
         values = {"stream": stream, "number": number, "header": header, "proof": proof}
-        with self._database.read() as connection:
-            row = connection.execute(query, values).first()
-        return _decode(row) if row else None
+        rows = self._database.query(query, values)
+        return _decode(rows[0]) if rows else None
 
     def valid(self, stream: bytes, header: bytes) -> WindowVerdict | None:
         """Return the verdict on the window with that header if it is valid and still stored."""
-        query = text(
-            "SELECT * FROM verdicts WHERE stream = :stream AND header = :header "
+        query = (
+            f"SELECT {_COLUMNS} FROM verdicts WHERE stream = :stream AND header = :header "  # noqa: S608
             "AND reason = 'none' LIMIT 1"
         )
-        with self._database.read() as connection:
-            row = connection.execute(query, {"stream": stream, "header": header}).first()
-        return _decode(row) if row else None
+        rows = self._database.query(query, {"stream": stream, "header": header})
+        return _decode(rows[0]) if rows else None
 
     def count(self, stream: bytes) -> int:
         """Number of stored verdicts on windows of a stream."""
-        query = text("SELECT COUNT(*) FROM verdicts WHERE stream = :stream")
-        with self._database.read() as connection:
-            return int(connection.execute(query, {"stream": stream}).scalar_one())
+        query = "SELECT COUNT(*) FROM verdicts WHERE stream = :stream"
+        return int(self._database.value(query, {"stream": stream}))
 
     def keep(self, verdict: WindowVerdict) -> None:
         """Store a verdict. An earlier one on the same window and proof stays unchanged."""
@@ -137,14 +144,16 @@ class VerdictStore:
                 connection.execute(query, {"stream": stream})
 
 
-def _decode(row: Row[tuple[object, ...]]) -> WindowVerdict:
+def _decode(row: Sequence[Any]) -> WindowVerdict:
+    """Decode a row with the columns of `_COLUMNS`."""
+    stream, number, header, proof, previous, parameters, statement, reason, detail = row
     return WindowVerdict(
-        bytes(row.stream),
-        row.number,
-        bytes(row.header),
-        bytes(row.proof),
-        bytes(row.previous),
-        row.parameters,
-        None if row.statement is None else Statement(row.statement),
-        Finding(InvalidReason(row.reason), row.detail),
+        bytes(stream),
+        number,
+        bytes(header),
+        bytes(proof),
+        bytes(previous),
+        parameters,
+        None if statement is None else Statement(statement),
+        Finding(InvalidReason(reason), detail),
     )

@@ -95,19 +95,22 @@ class WindowJournal:
 
         Raises AttestationRefused: `equivocation`.
         """
+        with self._database.write() as connection:
+            self.record(connection, claim, windows)
+
+    def record(self, connection: Connection, claim: WindowClaim, windows: int) -> None:
+        """Do as `decide` in a transaction of the caller. Raises AttestationRefused."""
         place = {"stream": claim.stream, "number": claim.number, "proof": claim.proof}
         decided = {"reason": str(claim.reason), "timestamp": claim.timestamp}
         row = {**place, "header": claim.header, **decided}
-        with self._database.write() as connection:
-            if claim.verdict is Verdict.VALID:
-                self._call_valid(connection, claim, row)
-            else:
-                known = connection.execute(_REFUTED, row).scalar()
-                _check_same(
-                    known, row["reason"], "already signed another reason for that invalid proof"
-                )
-                connection.execute(_REFUTE, row)
-            self._forget(connection, claim.stream, windows)
+        if claim.verdict is Verdict.VALID:
+            self._call_valid(connection, claim, row)
+        else:
+            known = connection.execute(_REFUTED, row).scalar()
+            message = "already signed another reason for that invalid proof"
+            _check_same(known, row["reason"], message)
+            connection.execute(_REFUTE, row)
+        self._forget(connection, claim.stream, windows)
 
     def prune(self, is_known: Callable[[bytes], bool], windows: Callable[[bytes], int]) -> None:
         """Delete the oldest decisions on windows of new streams beyond `MAX_NEW_DECISIONS`.

@@ -209,8 +209,7 @@ class WindowVoter:
             previous = self._previous(header)
             self.rate_limiter.take(header.stream, named.root(self.committee.network_id))
             self._check_pending(header.stream)
-            raw_chunks = self._object(submission, named.chunks, "chunk headers", MAX_CHUNKS_BYTES)
-            proof = self._object(submission, named.proof, "proof", MAX_PROOF_BYTES)
+            raw_chunks, proof = self._objects(submission, named)
         if not is_announced:  # not before: a window without objects costs us no write
             self._store_header(submission)
         case = WindowCase(
@@ -273,19 +272,40 @@ class WindowVoter:
             previous = verdict.previous
         _refuse(RefusalReason.BEHIND, "this operator has not found the previous window valid")
 
-    def _object(self, submission: Submission, sha256: bytes, kind: str, max_bytes: int) -> bytes:
-        """The object, from our store or another service. Raises AttestationRefused: `behind`."""
-        if (known := self.objects.get(sha256)) is not None:
-            return known
-        fetched = self.peers.fetch(sha256, max_bytes)
-        if fetched is None:
-            _refuse(RefusalReason.BEHIND, f"no aggregator or operator has the window's {kind}")
-        self._store(submission.stream, submission.number, fetched)
-        return fetched
+    def _objects(self, submission: Submission, named: WindowObjects) -> tuple[bytes, bytes]:
+        """The chunk headers and the proof, from our store or another service.
 
-    def _store(self, stream: bytes, number: int, body: bytes) -> None:
+        Those that were fetched are stored in one transaction, also if the other one is missing.
+        Raises AttestationRefused: `behind`, `busy`.
+        """
+        found: list[bytes] = []
+        fetched: list[bytes] = []
+        wanted = (
+            (named.chunks, "chunk headers", MAX_CHUNKS_BYTES),
+            (named.proof, "proof", MAX_PROOF_BYTES),
+        )
         try:
-            self.objects.put(stream, number, body)
+            for sha256, kind, max_bytes in wanted:
+                body = self.objects.get(sha256)
+                if body is None:
+                    body = self._fetch(sha256, kind, max_bytes)
+                    fetched.append(body)
+                found.append(body)
+        finally:
+            if fetched:
+                self._store(submission.stream, submission.number, *fetched)
+        return found[0], found[1]
+
+    def _fetch(self, sha256: bytes, kind: str, max_bytes: int) -> bytes:
+        """An object of another service. Raises AttestationRefused: `behind`."""
+        body = self.peers.fetch(sha256, max_bytes)
+        if body is None:
+            _refuse(RefusalReason.BEHIND, f"no aggregator or operator has the window's {kind}")
+        return body
+
+    def _store(self, stream: bytes, number: int, *bodies: bytes) -> None:
+        try:
+            self.objects.put(stream, number, *bodies)
         except Busy as error:
             _refuse(RefusalReason.BUSY, str(error))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from http.client import HTTPException
 from itertools import repeat
 from typing import Final, TypeAlias, TypeVar, cast
 from urllib.parse import quote
@@ -17,6 +19,8 @@ from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
 from dragon.net.http_client import unreachable
+from dragon.net.kept_connections import Message
+from dragon.net.session import KeepingAdapter
 from dragon_sequencer.errors import AnswerMalformed, GatewayRefused, GatewayUnreachable
 from dragon_sequencer.finality import Proof, decode_newest
 from dragon_sequencer.json_stream import JsonFault, JsonStream
@@ -95,33 +99,41 @@ class Gateway:
         headers: Mapping[str, str] | None = None,
     ) -> T:
         """Send a request and decode the member `data` of the answer. Redirects are not followed."""
-        deadline = self._monotonic() + seconds
+        deadline, url = self._monotonic() + seconds, self.url + path
+        stated = {**_HEADERS, **(headers or {})}
         try:
+            adapter = self._session.get_adapter(url)
+            if isinstance(adapter, KeepingAdapter) and method == "GET":
+                sent = Message.of(method, url, headers=stated)
+                with adapter.kept.exchange(sent, seconds) as kept:
+                    stream = JsonStream(self._pieces(kept.read1, deadline, most).__next__)
+                    return _data(kept.status, stream, decode)
             with self._session.request(
                 method,
-                self.url + path,
+                url,
                 data=body,
-                headers={**_HEADERS, **(headers or {})},
+                headers=stated,
                 timeout=cast("float", Timeout(total=seconds)),
                 stream=True,
                 allow_redirects=False,
             ) as response:
-                stream = JsonStream(self._pieces(response, deadline, most).__next__)
+                read = partial(response.raw.read1, decode_content=False)
+                stream = JsonStream(self._pieces(read, deadline, most).__next__)
                 return _data(response.status_code, stream, decode)
         except JsonFault as fault:
             raise AnswerMalformed(f"{self.url}: {fault}", gateway=self.url) from None
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+        except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
             message = f"{self.url}: {unreachable(error)}"
             raise GatewayUnreachable(message, gateway=self.url) from error
 
-    def _pieces(self, response: requests.Response, deadline: float, most: int) -> Iterator[bytes]:
+    def _pieces(self, read: Callable[[int], bytes], deadline: float, most: int) -> Iterator[bytes]:
         """The answer as it arrives, then empty pieces.
 
         The timeout of a usual session bounds each read, so a peer that sends byte by byte must be
         stopped here. While it sends headers, the core's session does that.
         """
         size = 0
-        while piece := response.raw.read1(_READ_BYTES, decode_content=False):
+        while piece := read(_READ_BYTES):
             size += len(piece)
             if size > most:
                 raise AnswerMalformed(f"the answer exceeds {most} bytes", gateway=self.url)

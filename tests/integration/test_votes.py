@@ -40,8 +40,18 @@ from dragon_operator.verification_scheduler import NEW_BUDGET, NEW_CAPACITY
 from reading_rules import free_steps
 from simulation import World
 from streams import Owner, Window, make_owner
-
-DATA = (b"21.5",)
+from submitting import (
+    DATA,
+    attested,
+    claim_of,
+    first,
+    now_ms,
+    put,
+    step,
+    submit,
+    submit_complete,
+    voted,
+)
 
 Answers = dict[str, tuple[int, str | None]]  # by operator: HTTP status and reason
 
@@ -96,52 +106,9 @@ def owner(world: World, request: pytest.FixtureRequest) -> Owner:
     return make_owner(world.members, f"sensor-{name}")
 
 
-def now_ms(world: World) -> int:
-    return int(1000 * world.clock.now)
-
-
-def first(world: World, owner: Owner, *data: bytes) -> Window:
-    """The stream's first window, half a second old."""
-    return owner.window(data or DATA, began_ms=now_ms(world) - 500)
-
-
-def put(world: World, name: str, body: bytes) -> int:
-    host = next(host for host, known in world.names.items() if known == name)
-    address = f"http://{host}/objects/{to_hex(hashlib.sha256(body).digest())}"
-    return world.session("owner").put(address, data=body).status_code
-
-
 def no_proof(owner: Owner) -> bytes:
     """Bytes that are not a proof, different for every stream."""
     return b"no proof of " + owner.descriptor.id
-
-
-def submit(world: World, submission: Submission, *objects: bytes, to: str = "aggregator_0") -> str:
-    """Submit a window and its objects, as its owner does. Return the window's state."""
-    answer = world.post(to, "/windows", submission.to_json())
-    assert answer.status_code == 202, answer.text
-    for body in objects:
-        assert put(world, to, body) == 201
-    return str(world.post(to, "/windows", submission.to_json()).json()["state"])
-
-
-def submit_complete(world: World, owner: Owner, window: Window, proof: bytes, **to: str) -> str:
-    objects = encode_chunks(window.chunks), proof
-    return submit(world, owner.submission(window, proof), *objects, **to)
-
-
-def step(world: World, seconds: float = 1.1) -> None:
-    """Wait long enough for another vote, and let all services finish."""
-    world.clock.sleep(seconds)
-    world.settle()
-
-
-def voted(world: World, owner: Owner, name: str = "aggregator_0") -> dict[str, str]:
-    """Each operator's answer about the stream's first pending window, by an aggregator."""
-    listed = world.get(name, "/windows?limit=1000").json()["windows"]
-    votes = next(each for each in listed if each["stream"] == to_hex(owner.descriptor.id))["votes"]
-    assert all(isinstance(vote["detail"], str) for vote in votes)
-    return {vote["operator"]: vote["answer"] for vote in votes}
 
 
 def verdicts(world: World, owner: Owner, number: int = 0) -> list[tuple[str, str]]:
@@ -176,26 +143,6 @@ def asked(world: World, submission: Submission) -> Answers:
 
 def all_operators(world: World, status: int, reason: str | None) -> Answers:
     return dict.fromkeys(world.operators, (status, reason))
-
-
-def claim_of(
-    world: World,
-    owner: Owner,
-    window: Window,
-    proof: bytes,
-    fault: InvalidReason = InvalidReason.NONE,
-) -> WindowClaim:
-    """The claim that would be signed in this round."""
-    rounds = world.committee.rounds
-    timestamp = rounds.start(rounds.number(world.clock.now))
-    digest = hashlib.sha256(proof).digest()
-    return Finding(fault).claim(owner.descriptor, window.header, digest, timestamp)
-
-
-def attested(world: World, name: str, claim: WindowClaim) -> str:
-    """Return `signed` or the refusal reason."""
-    answer = world.post(name, "/attestations", claim.to_json())
-    return "signed" if answer.status_code == 200 else str(answer.json()["reason"])
 
 
 def applied(world: World, owner: Owner) -> WindowClaim:

@@ -16,13 +16,6 @@ _BLOCKS: Final = b"blocks"
 _READINGS: Final = b"readings"
 _PROVE: Final = b"prove"
 _VERIFY: Final = b"verify"
-<<<<<<< HEAD
-=======
-# What a worker does with its kernels before it is ready: the first word of a message.
-LOADING: Final = b"loading"
-COMPILING: Final = b"compiling"
-CANCEL: Final = [b"cancel"]  # cancels the job that is running; if none is, it is ignored
->>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
 _DONE: Final = b"done"
 _FAILED: Final = b"failed"
 # Errors that keep their type on the way back to the service, beside ProofRefused.

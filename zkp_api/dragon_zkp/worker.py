@@ -16,12 +16,7 @@ from dragon.stark.prover.blocks import prove_blocks
 from dragon.stark.prover.readings import prove_readings
 from dragon.stark.prover.warmup import is_compiled, warm_up
 from dragon.stark.ziggy import secret_preimage
-<<<<<<< HEAD
 from dragon_zkp import job_loop, verification_worker
-=======
-from dragon_zkp import ipc, job_loop, messages, verification_worker
-from dragon_zkp.job_loop import Checkpoint
->>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
 from dragon_zkp.messages import BlocksStatement, Job, Prove, ReadingsStatement, Verify
 
 
@@ -66,7 +61,7 @@ def _prove_readings(job: Prove, statement: ReadingsStatement, checkpoint: Checkp
 
 def prepare(service: socket.socket) -> None:
     """Prepare all kernels, and report the progress."""
-    activity = messages.LOADING if is_compiled() else messages.COMPILING
+    activity = ipc.LOADING if is_compiled() else ipc.COMPILING
 
     def progress(name: str, finished: int, total: int) -> None:
         ipc.send(service, [activity, name.encode(), b"%d" % finished, b"%d" % total])

@@ -32,10 +32,11 @@ from dragon_cli.options import (
 )
 from dragon_cli.render.output import console
 from dragon_cli.report import formats, sources
-from dragon_cli.report.certifying import certified_forms, load_terms, read_period, request_period
+from dragon_cli.report.certifying import certified_forms, read_period, request_period
 from dragon_cli.report.figures import Report, compute
 from dragon_cli.report.forms import Forms, write
 from dragon_cli.report.sources import VerifiedLog
+from dragon_cli.report.terms import load_terms
 from dragon_cli.times import FORMS, MonthType, Period, TimeInput, TimeType, cut_at_settled, period
 from dragon_cli.trust import load_trust
 

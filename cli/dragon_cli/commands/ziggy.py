@@ -218,11 +218,12 @@ def _check_parameters(path: Path) -> None:
 
 def _prove(key: bytes, message: bytes, deterministic: bool) -> bytes:
     services.check_prover_extra("Signing")
-    # Imported here because no other command needs the compiler that it loads.
-    from dragon.stark.prover import warmup  # noqa: PLC0415
+    # Imported here because no other command needs the compiler that it loads. The kernels of the
+    # other provers are not loaded.
+    from dragon.stark.prover import preparation  # noqa: PLC0415
     from dragon.stark.prover import ziggy as prover  # noqa: PLC0415
 
-    warmup.warm_up(_progress if sys.stderr.isatty() else lambda *_: None)
+    preparation.prepare(_progress if sys.stderr.isatty() else lambda *_: None)
     if deterministic:
         return prover.prove_ziggy_deterministically(key, message)
     return prover.prove_ziggy(key, message, secrets.token_bytes(RHO_BYTES))

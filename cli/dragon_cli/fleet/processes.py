@@ -19,7 +19,7 @@ from typing import IO, Final, Protocol, Self
 
 from dragon.encoding import Json
 from dragon.errors import PeerError, StepFailed
-from dragon.net import tls
+from dragon.net import tls_names
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.node.health import TOLERATED_REASONS
@@ -80,7 +80,8 @@ class Fleet:
         self.running: dict[str, Service] = {}  # by name
         self._settings = dict(settings or {})
         self._lifeline: tuple[int, int] | None = None  # a pipe: for the services, and for us
-        ca = self._settings.get(tls.CA) or os.environ.get(tls.CA)  # the same CA as the services'
+        # The same CA as the services'.
+        ca = self._settings.get(tls_names.CA) or os.environ.get(tls_names.CA)
         self._http = HttpClient(make_session(Path(ca) if ca else home.ca))
 
     def __enter__(self) -> Self:
@@ -137,17 +138,11 @@ class Fleet:
     def _output(self, name: str) -> Path:
         output = self.home.output(name)
         make_folder(output.parent, PUBLIC_FOLDER)
-<<<<<<< HEAD
-        with output.open("ab") as file:
-            own = {lifeline.VARIABLE: "1", **self._settings}
-            environ = {**self._shared_cores(), **os.environ, **own}
-            self.running[name] = self.spawn(self._arguments(name), file, environ)
-=======
         return output
 
     def _environ(self) -> dict[str, str]:
-        return {**os.environ, lifeline.VARIABLE: "1", **self._settings}
->>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
+        own = {lifeline.VARIABLE: "1", **self._settings}
+        return {**self._shared_cores(), **os.environ, **own}
 
     def _shared_cores(self) -> dict[str, str]:
         """Several operators on one machine share its cores: none has processes for windows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dragon.net import tls
+from dragon.net import tls_names
 from dragon_cli.fleet.layout import EXPLORER, PROVER, SEQUENCER, Home, service_kind
 
 
@@ -85,10 +85,13 @@ def _explorer(home: Home) -> dict[str, str]:
 
 def transport(home: Home, service: str) -> dict[str, str]:
     """Return the TLS settings of a service; empty if the fleet does not use TLS."""
-    found = {tls.CA: str(home.ca)} if home.ca else {}
+    found = {tls_names.CA: str(home.ca)} if home.ca else {}
     certificate = home.tls_certificate(service)
     if certificate.exists():
-        found |= {tls.CERTFILE: str(certificate), tls.KEYFILE: str(home.tls_key(service))}
+        found |= {
+            tls_names.CERTFILE: str(certificate),
+            tls_names.KEYFILE: str(home.tls_key(service)),
+        }
     return found
 
 

@@ -21,7 +21,7 @@ from dragon.protocol.period import PeriodLeaf
 from dragon.protocol.trust import Trust
 from dragon_cli.render.output import plain
 from dragon_cli.render.text import duration, moment
-from dragon_cli.report.figures import percent_of
+from dragon_cli.report.percentages import percent_of
 from dragon_cli.report.spreadsheets import plain_cell
 
 CSV_COLUMNS: Final = (

@@ -15,6 +15,7 @@ from dragon.log.downtime_index import DowntimeIndex
 from dragon.protocol.claims.status import Status, Transition
 from dragon.protocol.committee import Committee
 from dragon.protocol.history import History
+from dragon_cli.report.percentages import percent_of
 from dragon_cli.report.sources import VerifiedLog
 
 
@@ -54,16 +55,6 @@ class NodeFigures:
     def percent(self, seconds: int) -> float:
         """Return a part of the period in percent, as `percent_of`."""
         return percent_of(seconds, self.seconds)
-
-
-def percent_of(part: int, whole: int) -> float:
-    """Return a part in percent, with three decimals.
-
-    It never rounds to 100 or 0 what is less than all or more than nothing.
-    """
-    if part in (0, whole):
-        return 100.0 if part else 0.0
-    return min(99.999, max(0.001, round(100 * part / whole, 3)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from dragon.log.audited_rows import (
     read_rows,
 )
 from dragon.log.batch_verification import BatchVerifier
-from dragon.log.index_tables import tables
+from dragon.log.derived_tables import tables
 from dragon.log.schema import check_format
 from dragon.log.vouching import Vouched, vouched
 from dragon.protocol import event, merkle

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from dragon import errors
 from dragon.encoding import MAX_INTEGER, Json, canonical, parse
-from dragon.log.index_tables import derive
+from dragon.log.derived_tables import derive
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.base import Table
 from dragon.protocol.event import Event

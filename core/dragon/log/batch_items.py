@@ -10,7 +10,8 @@ from typing import Final
 
 from dragon.encoding import Json
 from dragon.errors import DragonError, InvalidEncoding
-from dragon.log.refused_events import MAX_EXCERPT_CHARS, Reason
+from dragon.log.refusal_reason import Reason
+from dragon.log.refused_events import MAX_EXCERPT_CHARS
 from dragon.protocol import event
 from dragon.protocol.event import Event
 

@@ -14,7 +14,7 @@ from time import sleep
 from typing import Final, TypeAlias
 
 from dragon.errors import CertificateError
-from dragon.log.refused_events import Reason
+from dragon.log.refusal_reason import Reason
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event

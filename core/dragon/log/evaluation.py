@@ -20,7 +20,8 @@ from dragon import errors
 from dragon.log.batch_items import BatchItem, BatchItems
 from dragon.log.batch_verification import Verdict, Verifier
 from dragon.log.ledger import ProvenBatch
-from dragon.log.refused_events import Reason, Refusal
+from dragon.log.refusal_reason import Reason
+from dragon.log.refused_events import Refusal
 from dragon.protocol.claims.base import RootAt
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event

@@ -1,4 +1,4 @@
-"""Tables that are derived from the events in `entries`.
+"""The rows of tables that are derived from the events in `entries`, in the database.
 
 They serve queries only: no rule reads them, and the audit derives them again. Each kind of claim
 defines the rows of its events (`Kind.rows`).
@@ -6,7 +6,7 @@ defines the rows of its events (`Kind.rows`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
@@ -14,7 +14,8 @@ from sqlalchemy import Connection, RowMapping, text
 
 from dragon import errors
 from dragon.encoding import Members, from_hex, to_hex
-from dragon.protocol.claims.base import Claim, Row, Table, kind_of, kinds
+from dragon.log.derived_tables import derive
+from dragon.protocol.claims.base import Claim, Table
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.window import Statement, WindowClaim
@@ -32,16 +33,6 @@ COUNTS: Final = "statement_counts"  # of windows; a trigger of the table `window
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Claim)
-
-
-def tables() -> Mapping[str, Table]:
-    """Return every derived table by name."""
-    return {table.name: table for kind in kinds() for table in kind.tables}
-
-
-def derive(position: int, event: Event) -> Iterator[Row]:
-    """Yield the rows of an event that was applied at this position of the log."""
-    yield from kind_of(event.claim).rows(event.claim, position, event.signature)
 
 
 def insert(connection: Connection, position: int, event: Event) -> None:

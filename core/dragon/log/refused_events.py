@@ -12,23 +12,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from dragon.errors import DragonError, LogDamaged
+from dragon.errors import LogDamaged
+from dragon.log.refusal_reason import Reason
 
 MAX_REFUSED_KEPT: Final = 10_000  # refused events kept for inspection
 MAX_EXCERPT_CHARS: Final = 200  # of a refused event
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why an event is refused."""
-
-    name: str  # the error's
-    detail: str
-
-    @classmethod
-    def of(cls, error: DragonError) -> Reason:
-        """Return the reason that an error states."""
-        return cls(error.name, str(error))
 
 
 @dataclass(frozen=True, slots=True)

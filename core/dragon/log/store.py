@@ -25,10 +25,11 @@ from dragon.log import block_table, committee_table, cursor, entry_table, refuse
 from dragon.log.block_table import Blocks
 from dragon.log.cursor import Alarm
 from dragon.log.derived import Derived
+from dragon.log.derived_tables import tables
 from dragon.log.downtime_index import DowntimeIndex, Totals
 from dragon.log.evaluation import Evaluator, Outcome
 from dragon.log.file_check import FileCheck
-from dragon.log.index_tables import COUNTS, LogRow, check_counts, tables
+from dragon.log.index_tables import COUNTS, LogRow, check_counts
 from dragon.log.ledger import FinalityRule, Position, ProvenBatch
 from dragon.log.listed_nodes import ListedNodes
 from dragon.log.queries import LogQueries

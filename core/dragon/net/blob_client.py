@@ -37,6 +37,7 @@ class ObjectClient:
                     f"{url}/objects/{to_hex(sha256)}",
                     deadline=min(PEER_DEADLINE_SECONDS, left),
                     max_bytes=max_bytes,
+                    keep=True,
                 )
             except PeerError:
                 continue

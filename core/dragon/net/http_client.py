@@ -5,6 +5,7 @@ Every request has one deadline for the whole exchange and a maximum size of the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -21,8 +22,9 @@ from dragon.errors import BadAnswer, InvalidEncoding, Unreachable
 from dragon.net import tls
 from dragon.net.causes import OTHER_FAULT, connection_fault, find_cause
 from dragon.net.connecting import AddressRefused
+from dragon.net.kept_connections import KeptConnections, Message
 from dragon.net.name_lookup import lookup_failure_reason
-from dragon.net.session import make_session
+from dragon.net.session import KeepingAdapter, make_session
 
 MAX_RESPONSE_BYTES: Final = 64 * 1024
 MAX_QUOTED_CHARS: Final = 200  # of a peer's explanation
@@ -30,6 +32,7 @@ READ_BYTES: Final = 16_384
 PRIVATE_ADDRESS: Final = "private_address"  # why a look was refused: see `address_rules`
 MAX_RETRY_AFTER_SECONDS: Final = 3600  # a longer wait is shortened to this
 _RETRY_AFTER_DIGITS: Final = 9
+_JSON: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _INVALID_URL: Final = (
     requests.exceptions.InvalidSchema,
     requests.exceptions.InvalidURL,
@@ -126,14 +129,32 @@ class HttpClient:
         deadline: float,
         params: Mapping[str, str | int] | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
+        keep: bool = False,
     ) -> HttpResponse:
-        return self._request("GET", url, deadline, max_bytes, params=params)
+        """`keep`: as for `send`."""
+        return self.send(
+            "GET", url, deadline=deadline, params=params, max_bytes=max_bytes, keep=keep
+        )
 
     def post(
-        self, url: str, body: Json, *, deadline: float, max_bytes: int = MAX_RESPONSE_BYTES
+        self,
+        url: str,
+        body: Json,
+        *,
+        deadline: float,
+        max_bytes: int = MAX_RESPONSE_BYTES,
+        keep: bool = False,
     ) -> HttpResponse:
-        """Send a JSON body."""
-        return self._request("POST", url, deadline, max_bytes, json=body)
+        """Send a JSON body. `keep`: as for `send`."""
+        return self.send(
+            "POST",
+            url,
+            deadline=deadline,
+            body=json.dumps(body, allow_nan=False, separators=(",", ":")).encode(),
+            headers=_JSON,
+            max_bytes=max_bytes,
+            keep=keep,
+        )
 
     def send(
         self,
@@ -146,50 +167,68 @@ class HttpClient:
         params: Mapping[str, str | int] | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
         cut: bool = False,
+        keep: bool = False,
     ) -> HttpResponse:
         """Send a body of bytes.
 
-        `cut`: read the first `max_bytes` of a larger response, instead of raising BadAnswer.
+        Args:
+            cut: read the first `max_bytes` of a larger response, instead of raising BadAnswer.
+            keep: use a kept connection, and keep it. Only for requests that may be sent twice.
         """
-        return self._request(
-            method,
-            url,
-            deadline,
-            max_bytes,
-            cut=cut,
-            data=body,
-            headers=dict(headers or {}),
-            params=params,
-        )
+        try:
+            adapter = self._session.get_adapter(url) if keep else None
+            if isinstance(adapter, KeepingAdapter):
+                sent = None if method == "GET" else body
+                message = Message.of(method, url, body=sent, headers=headers, params=params)
+                return _exchange(adapter.kept, message, deadline, max_bytes, cut=cut)
+            # requests passes a Timeout object on to urllib3; its type stubs only allow numbers.
+            timeout = cast("float", Timeout(total=deadline))
+            return self._request(
+                method,
+                url,
+                max_bytes,
+                cut=cut,
+                data=body,
+                headers=dict(headers or {}),
+                params=params,
+                timeout=timeout,
+            )
+        except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
+            raise unreachable(error) from None
+
+    def _request(
+        self, method: str, url: str, max_bytes: int, *, cut: bool, **options: Any
+    ) -> HttpResponse:
+        """Send a request on a new connection."""
+        with self._session.request(
+            method, url, allow_redirects=False, stream=True, **options
+        ) as response:
+            # The connection belongs to the response only until its body is read.
+            connection = getattr(response.raw, "connection", None)
+            expires = getattr(connection, "certificate_expires", None)
+            body = _read(response.raw.read, max_bytes, cut=cut)
+            return _response(response.status_code, body, response.headers.get, expires)
 
     def close(self) -> None:
         self._session.close()
 
-    def _request(
-        self,
-        method: str,
-        url: str,
-        deadline: float,
-        max_bytes: int,
-        *,
-        cut: bool = False,
-        **options: Any,
-    ) -> HttpResponse:
-        # requests passes a Timeout object on to urllib3; its type stubs only allow numbers.
-        timeout = cast("float", Timeout(total=deadline))
-        try:
-            with self._session.request(
-                method, url, timeout=timeout, allow_redirects=False, stream=True, **options
-            ) as response:
-                later = retry_after(response.headers.get("Retry-After"))
-                # The connection belongs to the response only until its body is read.
-                connection = getattr(response.raw, "connection", None)
-                expires = getattr(connection, "certificate_expires", None)
-                body = _read(response.raw.read, max_bytes, cut=cut)
-                location = response.headers.get("Location")
-                return HttpResponse(response.status_code, body, later, expires, location)
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise unreachable(error) from None
+
+def _exchange(
+    kept: KeptConnections, message: Message, deadline: float, max_bytes: int, *, cut: bool
+) -> HttpResponse:
+    with kept.exchange(message, deadline) as response:
+        body = _read(response.read, max_bytes, cut=cut)
+        return _response(response.status, body, response.headers.get)
+
+
+def _response(
+    status: int,
+    body: bytes,
+    header: Callable[[str], str | None],
+    certificate_expires: int | None = None,
+) -> HttpResponse:
+    later, location = retry_after(header("Retry-After")), header("Location")
+    return HttpResponse(status, body, later, certificate_expires, location)
 
 
 def unreachable(error: Exception) -> Unreachable:

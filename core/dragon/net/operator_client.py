@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from dragon.encoding import Json, Members, to_hex
 from dragon.errors import AttestationRefused, BadAnswer, DragonError, InvalidEncoding
@@ -15,12 +15,51 @@ from dragon.protocol.messages import StatusAnswer
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.statements import statement_of
-from dragon.protocol.streams.submission import Submission
+from dragon.protocol.streams.submission import VoteRequest
 
 READ_DEADLINE_SECONDS: Final = 5.0
 MAX_READ_BYTES: Final = 1 << 20
 OTHER_COMMITTEE: Final = "other_committee"  # an attestation for another committee than ours
 STATUS_REFUSED: Final = 409  # the HTTP status of a refusal to sign or to vote
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """What an operator states that it has signed. It is not verified."""
+
+    committee_id: bytes  # that the signature is for
+    signature: bytes  # 96 bytes
+
+    @classmethod
+    def take(cls, members: Members) -> Self:
+        """Take the members of an attestation. Raises InvalidEncoding."""
+        return cls(
+            members.hex("committee", size=32), members.hex("signature", size=bls.SIGNATURE_BYTES)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """An operator's finding, and its signature on the claim that states it, or why there is none.
+
+    Both are None if it was not asked to sign, or does not sign with its votes.
+    """
+
+    finding: Finding
+    signed: Attested | None = None
+    refusal: AttestationRefused | None = None
+
+    @classmethod
+    def take(cls, finding: Finding, members: Members) -> Self:
+        """Take what a vote has besides the finding. Raises InvalidEncoding."""
+        finding = replace(finding, detail=quoted(finding.detail))
+        if members.states("signature"):
+            return cls(finding, signed=Attested.take(members))
+        if not members.states("refusal"):
+            return cls(finding)
+        reason, detail = members.word("refusal", RefusalReason), members.take("refusal_detail")
+        said = quoted(detail) if isinstance(detail, str) else f"refused: {reason}"
+        return cls(finding, refusal=AttestationRefused(reason, said))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +139,32 @@ class OperatorClient:
         try:
             members = Members(body, "the attestation")
             signer = members.id("operator")
-            committee_id = members.hex("committee", size=32)
-            signature = members.hex("signature", size=bls.SIGNATURE_BYTES)
+            signed = Attested.take(members)
             members.end()
         except InvalidEncoding:
-            valid = False
-        else:
-            if committee_id != self.committee.id:
-                message = f"{self.operator} signs for another committee, {to_hex(committee_id)}"
-                raise BadAnswer(message, reason=OTHER_COMMITTEE)
-            key = self.committee.keys[self.operator]
-            valid = signer == self.operator and bls.is_signed(
-                key, claim.root(self.committee.id), signature
-            )
-        if not valid:
+            signer, signed = "", None
+        if signed is not None:
+            self.check_committee(signed)
+        if signed is None or signer != self.operator or not self.has_signed(claim, signed):
             message = f"the attestation is not signed by {self.operator}"
             raise BadAnswer(message, reason="bad_signature")
-        return signature
+        return signed.signature
 
-    def request_vote(self, submission: Submission, *, deadline: float) -> Finding | None:
-        """Submit a window and return the operator's finding, which is not signed.
+    def check_committee(self, signed: Attested) -> None:
+        """Check that an attestation is for our committee. Raises BadAnswer: `other_committee`."""
+        if signed.committee_id != self.committee.id:
+            message = f"{self.operator} signs for another committee, {to_hex(signed.committee_id)}"
+            raise BadAnswer(message, reason=OTHER_COMMITTEE)
+
+    def has_signed(self, claim: Claim, signed: Attested) -> bool:
+        """Return whether this is the operator's signature on the claim. Costs a pairing check."""
+        key, root = self.committee.keys[self.operator], claim.root(self.committee.id)
+        return bls.is_signed(key, root, signed.signature)
+
+    def request_vote(self, request: VoteRequest, *, deadline: float) -> Ballot | None:
+        """Submit a window and return the operator's finding, with its signature if it has signed.
+
+        The finding itself is not signed, and the signature is not verified here.
 
         Returns:
             The finding; None if the submission was only an announcement.
@@ -129,19 +174,21 @@ class OperatorClient:
             Unreachable, BadAnswer: no usable answer; or the operator votes on another statement
                 than the header makes.
         """
-        body = self._post("windows", submission.to_json(), deadline)
+        body = self._post("windows", request.to_json(), deadline)
         try:
             members = Members(body, "the vote")
             stated = members.take("statement") if "statement" in members else None
             finding = Finding.take(members)
+            ballot = None if finding is None else Ballot.take(finding, members)
         except InvalidEncoding as error:
             raise BadAnswer(f"the answer is not a vote: {error}", reason="bad_answer") from None
-        if stated != statement_of(submission.descriptor, submission.header):
+        if stated != statement_of(request.submission.descriptor, request.submission.header):
             raise BadAnswer("the vote is about another statement", reason="bad_answer")
-        return finding and replace(finding, detail=quoted(finding.detail))
+        return ballot
 
     def _post(self, path: str, body: Json, deadline: float) -> Json:
-        response = self.http.post(f"{self._url}/{path}", body, deadline=deadline)
+        # An operator that is asked twice gives the same answer, so the connection may be kept.
+        response = self.http.post(f"{self._url}/{path}", body, deadline=deadline, keep=True)
         if response.status == STATUS_REFUSED:
             raise _refusal(response)
         return response.successful()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from http.cookiejar import DefaultCookiePolicy
@@ -22,6 +23,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from dragon.net import tls
 from dragon.net.connecting import Connector, seconds_left
 from dragon.net.deadlines import DeadlineSocket
+from dragon.net.kept_connections import KeptConnections, Peer
 
 MAX_BODY_BYTES: Final = 1 << 20  # default limit of a response body
 MAX_HEADER_BYTES: Final = 128 * 1024  # everything else in a response
@@ -33,6 +35,11 @@ class Limits:
 
     max_body_bytes: int = MAX_BODY_BYTES
     min_bytes_per_second: int | None = None  # a body that arrives at this rate has more time
+
+    @property
+    def budget(self) -> int:
+        """Bytes that may be received for one response."""
+        return self.max_body_bytes + MAX_HEADER_BYTES
 
 
 class _Connection(HTTPConnection):
@@ -50,10 +57,17 @@ class _Connection(HTTPConnection):
         if ends is not None:
             # Connecting has used part of the time; handshake and request get the rest.
             adopted.settimeout(seconds_left(ends))
-        adopted.budget = self._limits.max_body_bytes + MAX_HEADER_BYTES
+        adopted.budget = self._limits.budget
         if rate := self._limits.min_bytes_per_second:
             adopted.seconds_per_byte = 1 / rate
         return adopted
+
+    def renew(self, ends: float) -> None:
+        """Begin an exchange, which may last until `ends` (monotonic seconds)."""
+        adopted = self.sock
+        if isinstance(adopted, DeadlineSocket):
+            adopted.settimeout(seconds_left(ends))
+            adopted.budget = self._limits.budget
 
     def _connect(self, ends: float | None) -> socket.socket:
         """Connect to the first address that accepts. Raises urllib3's errors, as the library."""
@@ -96,7 +110,9 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-class _Adapter(HTTPAdapter):
+class KeepingAdapter(HTTPAdapter):
+    """Carries requests on new connections, and on kept ones those that are sent through `kept`."""
+
     def __init__(
         self, ca: Path | None, limits: Limits, connector: Connector, *, with_system: bool
     ) -> None:
@@ -105,6 +121,28 @@ class _Adapter(HTTPAdapter):
         if ca is not None:
             _ = self._context  # read now, so that an unusable file is reported before any request
         super().__init__(max_retries=0, pool_connections=256, pool_maxsize=16)
+        self.kept = KeptConnections(self._open)
+
+    def _open(self, peer: Peer, ends: float) -> _Connection:
+        """Connect to a peer until `ends` (monotonic seconds), the TLS handshake included."""
+        kind: Callable[..., _Connection] = _Connection
+        if peer.scheme == "https":
+            kind = partial(_TlsConnection, ssl_context=self._context)
+        timeout, limits = seconds_left(ends), self._limits
+        connection = kind(
+            peer.host, peer.port, timeout=timeout, limits=limits, connector=self._connector
+        )
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Close all connections that wait."""
+        super().close()
+        self.kept.close()
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
@@ -168,7 +206,8 @@ def make_session(
     """Make a session without implicit behaviour.
 
     It uses no proxies or passwords of the environment, no cookies, no retries, and no persistent
-    connections: a connection that the peer has just closed would look like a failure.
+    connections: a connection that the peer has just closed would look like a failure. Only
+    `HttpClient` keeps connections, for requests that say so: see `kept_connections`.
 
     Args:
         ca: file with the certificate authorities to trust for HTTPS; None for the system's.
@@ -183,7 +222,7 @@ def make_session(
     session.trust_env = False
     session.headers.update({"Connection": "close", "Accept-Encoding": "identity"})
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(ca, limits, connector or Connector(), with_system=with_system)
+    adapter = KeepingAdapter(ca, limits, connector or Connector(), with_system=with_system)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
     return session

@@ -39,7 +39,9 @@ class SubmissionClient:
         Raises:
             Unreachable, BadAnswer: the aggregator did not accept it; try again.
         """
-        response = self.http.post(f"{self.url}/windows", submission.to_json(), deadline=deadline)
+        response = self.http.post(
+            f"{self.url}/windows", submission.to_json(), deadline=deadline, keep=True
+        )
         try:
             return _status(response.successful())
         except InvalidEncoding as error:
@@ -49,7 +51,9 @@ class SubmissionClient:
         """Upload an object of a window. Raises Unreachable, BadAnswer: not accepted."""
         address = f"{self.url}/objects/{to_hex(hashlib.sha256(body).digest())}"
         headers = {"Content-Type": "application/octet-stream"}
-        self.http.send("PUT", address, deadline=deadline, body=body, headers=headers).successful()
+        self.http.send(
+            "PUT", address, deadline=deadline, body=body, headers=headers, keep=True
+        ).successful()
 
 
 def _status(value: Json) -> WindowStatus:

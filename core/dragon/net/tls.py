@@ -14,10 +14,7 @@ from typing import Final
 from dragon.errors import SettingsError
 from dragon.net.causes import find_cause
 from dragon.net.deadlines import DeadlineSocket, TlsServerSocket, TlsSocket
-
-CERTFILE: Final = "DRAGON_TLS_CERTFILE"
-KEYFILE: Final = "DRAGON_TLS_KEYFILE"
-CA: Final = "DRAGON_TLS_CA"
+from dragon.net.tls_names import CA, CERTFILE, KEYFILE
 
 
 @dataclass(frozen=True, slots=True)

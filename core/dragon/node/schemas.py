@@ -460,6 +460,12 @@ class Submission(Announcement):
     objects_signature: Signature | None = None
 
 
+class VoteRequest(Submission):
+    """A window with the round in which its verdict shall be signed; none in an announcement."""
+
+    timestamp: int | None = None
+
+
 class Vote(Schema):
     """`statement`: null in streams without readings."""
 
@@ -471,6 +477,10 @@ class Vote(Schema):
     verdict: ValidOrNot | None
     reason: Literal["none", "header", "root", "statement", "stark"] | None
     detail: str
+    committee: Hash | None
+    signature: Signature | None
+    refusal: str | None
+    refusal_detail: str
 
 
 class OperatorVote(Schema):

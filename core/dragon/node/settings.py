@@ -11,7 +11,7 @@ from typing import Final
 
 from dragon.encoding import from_hex
 from dragon.errors import DragonError, InvalidEncoding, SettingsError
-from dragon.net import tls
+from dragon.net import tls, tls_names
 from dragon.net.tls import Tls
 from dragon.node.addresses import Network
 from dragon.protocol.committee import Committee
@@ -168,9 +168,11 @@ class Environment:
 
     def tls(self) -> Tls:
         """Return certificate and key, which are given together, and the trusted authorities."""
-        certfile, keyfile, ca = map(self.optional_path, (tls.CERTFILE, tls.KEYFILE, tls.CA))
+        certfile, keyfile, ca = map(
+            self.optional_path, (tls_names.CERTFILE, tls_names.KEYFILE, tls_names.CA)
+        )
         if (certfile is None) != (keyfile is None):
-            given, missing = tls.CERTFILE, tls.KEYFILE
+            given, missing = tls_names.CERTFILE, tls_names.KEYFILE
             if certfile is None:
                 given, missing = missing, given
             raise SettingsError(

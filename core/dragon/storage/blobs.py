@@ -72,16 +72,14 @@ class ObjectStore:
 
     def get(self, sha256: bytes) -> bytes | None:
         """Return the object with this hash, or None."""
-        query = text("SELECT body FROM objects WHERE sha256 = :sha256 LIMIT 1")
-        with self._database.read() as connection:
-            body = connection.execute(query, {"sha256": sha256}).scalar()
+        query = "SELECT body FROM objects WHERE sha256 = :sha256 LIMIT 1"
+        body = self._database.value(query, {"sha256": sha256})
         return None if body is None else bytes(body)
 
     def length(self, sha256: bytes) -> int | None:
         """Return the number of bytes of the object with this hash, or None."""
-        query = text("SELECT size FROM objects WHERE sha256 = :sha256 LIMIT 1")
-        with self._database.read() as connection:
-            size = connection.execute(query, {"sha256": sha256}).scalar()
+        query = "SELECT size FROM objects WHERE sha256 = :sha256 LIMIT 1"
+        size = self._database.value(query, {"sha256": sha256})
         return None if size is None else int(size) - ROW_OVERHEAD_BYTES
 
     def missing(self, stream: bytes, wanted: Iterable[bytes]) -> list[bytes]:
@@ -89,13 +87,12 @@ class ObjectStore:
 
         An object that only another stream has is missing too: it is evicted with that stream.
         """
-        query = text("SELECT 1 FROM objects WHERE sha256 = :sha256 AND stream = :stream")
-        with self._database.read() as connection:
-            return [
-                sha256
-                for sha256 in wanted
-                if connection.execute(query, {"sha256": sha256, "stream": stream}).scalar() is None
-            ]
+        query = "SELECT 1 FROM objects WHERE sha256 = :sha256 AND stream = :stream"
+        return [
+            sha256
+            for sha256 in wanted
+            if not self._database.query(query, {"sha256": sha256, "stream": stream})
+        ]
 
     def put(self, stream: bytes, number: int, *bodies: bytes) -> bool:
         """Store objects of a window. They are on disk when this returns. Stored ones are skipped.

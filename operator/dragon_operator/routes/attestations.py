@@ -87,11 +87,7 @@ def _add_attestations(routes: Routes, components: Components, attested: Counter)
         components.heard_rounds.note_claim(claim)
         if isinstance(claim, StatusClaim):
             components.evidence.note_repetition(claim)
-        return jsonify(
-            operator=components.myself,
-            committee=to_hex(signed.committee_id),
-            signature=to_hex(signed.signature),
-        )
+        return jsonify(operator=components.myself, **signed.members())
 
 
 def _add_reports(routes: Routes, components: Components) -> None:

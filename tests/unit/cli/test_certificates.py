@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from dragon.errors import KeystoreError, SettingsError
-from dragon.net import tls
+from dragon.net import tls, tls_names
 from dragon.net.tls import Tls
 from dragon.protocol.committee import Committee
 from dragon_cli.fleet.certificates import (
@@ -88,7 +88,12 @@ def test_every_address_is_https(home: Home) -> None:
 def test_the_tls_settings_of_each_service_are_valid(home: Home) -> None:
     for service in SERVICES:
         settings = environment(home, service, host="127.0.0.1", port=1)
-        told = Tls(*(Path(settings[name]) for name in (tls.CERTFILE, tls.KEYFILE, tls.CA)))
+        told = Tls(
+            *(
+                Path(settings[name])
+                for name in (tls_names.CERTFILE, tls_names.KEYFILE, tls_names.CA)
+            )
+        )
 
         assert told == Tls(home.tls_certificate(service), home.tls_key(service), home.ca)
         assert tls.server_context(told) is not None

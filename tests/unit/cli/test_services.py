@@ -5,12 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-<<<<<<< HEAD
-from collections.abc import Mapping
-from contextlib import nullcontext
-=======
-from collections.abc import Iterator
->>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +154,6 @@ def test_a_fleet_waits_for_no_service_that_has_ended(
         fleet.wait_ready()
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("operators", "own", "verifiers"),
     [(4, {}, "1"), (4, {"OPERATOR_VERIFIERS": "3"}, "3"), (1, {}, None)],
@@ -185,7 +179,8 @@ def test_operators_of_one_machine_share_its_cores(
         fleet.running.clear()
 
     assert given[0].get("OPERATOR_VERIFIERS") == verifiers
-=======
+
+
 def test_a_fleet_knows_the_provers_that_compile(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,7 +192,6 @@ def test_a_fleet_knows_the_provers_that_compile(
 
     monkeypatch.setattr(queries, "reasons", lambda *_: ("workers are preparing: kernel 1 of 41",))
     assert fleet.compiling() == []
->>>>>>> a61be903c4f33142e37b09fdcb54048fa8c91445
 
 
 class StubbornProcess:
@@ -259,7 +253,12 @@ def test_signing_without_the_extra_is_refused(
     assert "missing_extra: Signing needs numba and numpy" in capsys.readouterr().err
 
 
-LIBRARIES = ("alembic", "numba", "numpy", "py_ecc", "pygments", "requests", "rich", "sqlalchemy")
+LIBRARIES = (
+    *("alembic", "asyncio", "jinja2", "numba", "numpy", "py_ecc", "pydantic", "pygments"),
+    *("requests", "rich", "sqlalchemy", "ssl", "structlog", "urllib3"),
+)
+# Smaller ones, which services load, and what verifies a file must not.
+OF_SERVICES = {"asyncio", "jinja2", "pydantic", "ssl", "structlog", "urllib3"}
 
 
 def loaded_by(program: str) -> set[str]:
@@ -290,7 +289,25 @@ def test_a_service_loads_only_the_large_libraries_that_it_needs(
 ) -> None:
     program = f"from dragon_cli import services\nservices.service({name!r})"
 
+    assert loaded_by(program) <= libraries | OF_SERVICES
+
+
+@pytest.mark.parametrize(
+    ("what", "libraries"),
+    [
+        *((what, {"rich"}) for what in ("certificate", "event", "receipt", "stream_report")),
+        *((what, {"rich"}) for what in ("period", "downtime", "evidence", "lineage", "log")),
+        ("report", {"jinja2", "rich"}),  # it makes the page again
+    ],
+)
+def test_what_verifies_a_file_loads_no_library_of_services(what: str, libraries: set[str]) -> None:
+    program = f"import dragon_cli.main, dragon_cli.commands.verify.{what}"
+
     assert loaded_by(program) <= libraries
+
+
+def test_a_signature_of_ziggy_is_verified_without_a_compiler() -> None:
+    assert loaded_by("import dragon_cli.main, dragon_cli.commands.ziggy") <= {"rich"}
 
 
 def test_a_loaded_library_stays_loaded_when_a_service_is_loaded() -> None:

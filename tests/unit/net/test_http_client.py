@@ -65,12 +65,13 @@ SLOW: dict[str, Behaviour] = {
 }
 
 
+@pytest.mark.parametrize("keep", [False, True], ids=["new", "kept"])
 @pytest.mark.parametrize("manner", SLOW)
-def test_a_slow_peer_times_out_at_the_deadline(http: HttpClient, manner: str) -> None:
+def test_a_slow_peer_times_out_at_the_deadline(http: HttpClient, manner: str, keep: bool) -> None:
     with server(SLOW[manner]) as url:
         begun = time.monotonic()
         with pytest.raises(Unreachable) as refused:
-            http.get(url, deadline=DEADLINE)
+            http.get(url, deadline=DEADLINE, keep=keep)
         took = time.monotonic() - begun
 
     assert took < DEADLINE + SLACK
@@ -95,13 +96,16 @@ HUGE: dict[str, Behaviour] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("keep", [False, True], ids=["new", "kept"])
 @pytest.mark.parametrize("what", HUGE)
-def test_a_huge_response_takes_bounded_time_and_memory(http: HttpClient, what: str) -> None:
+def test_a_huge_response_takes_bounded_time_and_memory(
+    http: HttpClient, what: str, keep: bool
+) -> None:
     with server(HUGE[what]) as url:
         tracemalloc.start()
         begun = time.monotonic()
         with suppress(PeerError):
-            assert http.get(url, deadline=5).body in (b"", BOMB)
+            assert http.get(url, deadline=5, keep=keep).body in (b"", BOMB)
         took = time.monotonic() - begun
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

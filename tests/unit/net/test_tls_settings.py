@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from authorities import Papers
 from committees import make_members
 from dragon.errors import SettingsError
-from dragon.net import tls
+from dragon.net import tls, tls_names
 from dragon.net.deadlines import TlsServerSocket, TlsSocket
 from dragon.net.tls import Tls
 from dragon.node.settings import Environment
@@ -20,7 +20,11 @@ from dragon_cli.main import main
 
 
 def environ(told: Tls) -> dict[str, str]:
-    named = {tls.CERTFILE: told.certfile, tls.KEYFILE: told.keyfile, tls.CA: told.ca}
+    named = {
+        tls_names.CERTFILE: told.certfile,
+        tls_names.KEYFILE: told.keyfile,
+        tls_names.CA: told.ca,
+    }
     return {name: str(path) for name, path in named.items() if path}
 
 
@@ -34,7 +38,8 @@ def test_the_settings_are_read(shown: Tls) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "given"), [(tls.KEYFILE, tls.CERTFILE), (tls.CERTFILE, tls.KEYFILE)]
+    ("missing", "given"),
+    [(tls_names.KEYFILE, tls_names.CERTFILE), (tls_names.CERTFILE, tls_names.KEYFILE)],
 )
 def test_certificate_and_key_need_each_other(shown: Tls, missing: str, given: str) -> None:
     with pytest.raises(SettingsError) as refused:
@@ -54,7 +59,7 @@ def test_an_unusable_authority_file_is_named(tmp_path: Path, spoilt: str, said: 
     (tmp_path / "empty").touch()
 
     with pytest.raises(SettingsError) as refused:
-        Environment({tls.CA: str(tmp_path / spoilt)}).tls()
+        Environment({tls_names.CA: str(tmp_path / spoilt)}).tls()
 
     assert str(refused.value) == f"DRAGON_TLS_CA: {tmp_path / spoilt} {said}"
 
@@ -87,15 +92,17 @@ def test_a_faulty_certificate_or_key_file_is_named(papers: Papers, shown: Tls) -
     (folder / "text").write_text("no PEM")
     unusable = "contains no PEM private key without a password"
     faults = {
-        Tls(folder / "gone", keyfile): f"{tls.CERTFILE}: {folder}/gone cannot be read",
-        Tls(certfile, folder / "gone"): f"{tls.KEYFILE}: {folder}/gone cannot be read",
-        Tls(folder, keyfile): f"{tls.CERTFILE}: {folder} cannot be read: Is a directory",
-        Tls(folder / "text", keyfile): f"{tls.CERTFILE}: {folder}/text contains no PEM certificate",
-        Tls(keyfile, keyfile): f"{tls.CERTFILE}: {keyfile} contains no PEM certificate",
-        Tls(certfile, folder / "text"): f"{tls.KEYFILE}: {folder}/text {unusable}",
-        Tls(certfile, certfile): f"{tls.KEYFILE}: {certfile} {unusable}",
-        Tls(certfile, folder / "locked"): f"{tls.KEYFILE}: {folder}/locked {unusable}",
-        Tls(certfile, other): f"{tls.KEYFILE}: {other} is not the key of the certificate in",
+        Tls(folder / "gone", keyfile): f"{tls_names.CERTFILE}: {folder}/gone cannot be read",
+        Tls(certfile, folder / "gone"): f"{tls_names.KEYFILE}: {folder}/gone cannot be read",
+        Tls(folder, keyfile): f"{tls_names.CERTFILE}: {folder} cannot be read: Is a directory",
+        Tls(
+            folder / "text", keyfile
+        ): f"{tls_names.CERTFILE}: {folder}/text contains no PEM certificate",
+        Tls(keyfile, keyfile): f"{tls_names.CERTFILE}: {keyfile} contains no PEM certificate",
+        Tls(certfile, folder / "text"): f"{tls_names.KEYFILE}: {folder}/text {unusable}",
+        Tls(certfile, certfile): f"{tls_names.KEYFILE}: {certfile} {unusable}",
+        Tls(certfile, folder / "locked"): f"{tls_names.KEYFILE}: {folder}/locked {unusable}",
+        Tls(certfile, other): f"{tls_names.KEYFILE}: {other} is not the key of the certificate in",
     }
     for told, said in faults.items():
         with pytest.raises(SettingsError) as refused:
@@ -128,7 +135,11 @@ def test_wrong_settings_end_a_service_with_code_2_and_one_sentence(
         main(["serve", "sequencer", "--home", str(tmp_path), "--port", "1"])
 
     said = capsys.readouterr().err
-    setting = {"half": tls.KEYFILE, "mismatch": tls.KEYFILE, "no authority": tls.CA}[change]
+    setting = {
+        "half": tls_names.KEYFILE,
+        "mismatch": tls_names.KEYFILE,
+        "no authority": tls_names.CA,
+    }[change]
     assert done.value.code == 2
     assert said.startswith("dragon: failed: settings_error: ")
     assert setting in said.splitlines()[0]

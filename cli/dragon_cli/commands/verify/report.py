@@ -19,7 +19,7 @@ from dragon_cli.render.output import console, print_verified
 from dragon_cli.render.text import print_json
 from dragon_cli.report.certified import Verified, payout_document, sums
 from dragon_cli.report.certified_html import MAX_HTML_BYTES, verify_html
-from dragon_cli.report.certifying import load_terms
+from dragon_cli.report.terms import load_terms
 from dragon_cli.trust import facts, knowledge, load_trust, superseded_hint
 
 CONFIRMED: Final = "Rule and payout are those of `--rule` and `--payout`."

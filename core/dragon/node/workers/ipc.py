@@ -16,6 +16,9 @@ Strings = list[bytes]
 
 MAX_STRING_BYTES: Final = 4 << 20
 MAX_STRINGS: Final = 9  # in one list; a job to prove has nine
+# What a worker does with its kernels before it is ready: the first string of a message.
+LOADING: Final = b"loading"
+COMPILING: Final = b"compiling"
 CANCEL: Final = [b"cancel"]  # cancels the job that is running; if none is, it is ignored
 CANCELLED: Final = [b"cancelled"]  # the answer to that job; nobody waits for it
 _NUMBER: Final = struct.Struct(">I")

@@ -46,6 +46,7 @@ _Taken: TypeAlias = tuple[_Slot[JobT, ResultT], Worker[JobT, ResultT]]  # with i
 class Pool(Generic[JobT, ResultT]):
     """`size` workers, started in the background, and at most `waiting` jobs that wait for one.
 
+    The first worker starts alone. So kernels are compiled once, and it is ready sooner.
     Each slot keeps one thread for the whole life of the pool. When the system is too short of
     resources to start a process, it could not start a thread that tries again later either.
 
@@ -78,6 +79,8 @@ class Pool(Generic[JobT, ResultT]):
         self._waiting = 0
         self.startup_status = "workers are starting"  # of the first worker; empty when it is ready
         self._slots = [_Slot[JobT, ResultT]() for _ in range(size)]
+        # The first worker compiles the kernels, if it must; the others then read them.
+        self._can_start = threading.Event()
         for slot in self._slots:
             threading.Thread(
                 target=self._maintain, args=(slot,), name="worker", daemon=True
@@ -172,6 +175,7 @@ class Pool(Generic[JobT, ResultT]):
     def close(self) -> None:
         """End all workers and their jobs."""
         self._closed.set()
+        self._can_start.set()
         for slot in self._slots:
             self._clear(slot)
 
@@ -193,6 +197,8 @@ class Pool(Generic[JobT, ResultT]):
 
     def _maintain(self, slot: _Slot[JobT, ResultT]) -> None:
         """Keep a worker in the slot. Runs on the slot's own thread."""
+        if slot is not self._slots[0]:
+            self._can_start.wait()
         pause = FIRST_RETRY_SECONDS
         while not self._closed.is_set():
             if self._start_worker(slot):
@@ -236,11 +242,12 @@ class Pool(Generic[JobT, ResultT]):
         slot.is_started = True
         self.startup_status = ""
         self._idle.put(slot)
+        self._can_start.set()
         return True
 
     def _report_progress(self, step: str) -> None:
         if self.startup_status:
-            self.startup_status = f"workers are preparing: {step}"
+            self.startup_status = step
 
 
 def _reason(error: Exception) -> str:

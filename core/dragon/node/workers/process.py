@@ -18,6 +18,8 @@ from dragon.node.workers.worker import GONE_CHECK_SECONDS, IsGone, JobT, ResultT
 
 # Long enough to compile all kernels without a cache on a busy machine.
 WORKER_START_TIMEOUT_SECONDS: Final = 180.0
+# What a worker does before it is ready. `/readyz` lists it; `compiling` keeps no service waiting.
+ACTIVITIES: Final = {ipc.LOADING: "workers are preparing", ipc.COMPILING: "compiling"}
 TRANSFER_SECONDS: Final = 2.0  # for a worker to send an answer that it has begun to send
 
 
@@ -56,9 +58,9 @@ class Process(Generic[JobT, ResultT]):
 
     def wait_until_ready(self, progress: Callable[[str], None]) -> None:
         self._socket.settimeout(WORKER_START_TIMEOUT_SECONDS)
-        while (message := self._receive())[0] == b"warming":
+        while (message := self._receive())[0] in ACTIVITIES:
             number, total = int(message[2]) + 1, int(message[3])
-            progress(f"kernel {min(number, total)} of {total}")
+            progress(f"{ACTIVITIES[message[0]]}: kernel {min(number, total)} of {total}")
 
     def do(self, job: JobT, seconds: float, is_gone: IsGone) -> ResultT:
         ends = time.monotonic() + seconds

@@ -73,6 +73,13 @@ class Submission:
     def from_json(cls, value: Json) -> Self:
         """Decode a submission strictly. Raises InvalidEncoding, InvalidStream."""
         members = Members(value, "the submission")
+        submission = cls.take(members)
+        members.end()
+        return submission
+
+    @classmethod
+    def take(cls, members: Members) -> Self:
+        """Take the members of a submission. Raises InvalidEncoding, InvalidStream."""
         descriptor = Descriptor.from_json(members.take("descriptor"))
         header = WindowHeader.from_json(members.take("header"))
         signature = members.hex("header_signature", size=bls.SIGNATURE_BYTES)
@@ -81,7 +88,6 @@ class Submission:
             named = members.hex("chunks", size=32), members.hex("proof", size=32)
             objects = WindowObjects(descriptor.id, header.hash, *named)
             objects_signature = members.hex("objects_signature", size=bls.SIGNATURE_BYTES)
-        members.end()
         return cls(descriptor, header, signature, objects, objects_signature)
 
     def object_kinds(self) -> dict[bytes, str]:
@@ -100,3 +106,35 @@ class Submission:
             return False
         named = self.objects.root(self.descriptor.network_id)
         return is_signed_root(self.descriptor.header_key, named, self.objects_signature)
+
+
+@dataclass(frozen=True)
+class VoteRequest:
+    """A submission as an aggregator sends it to an operator.
+
+    `timestamp`: Unix seconds, the start of the round in which the operator shall sign the claim
+    that states its finding; None to ask for the finding alone.
+    """
+
+    submission: Submission
+    timestamp: int | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the form in which votes are requested."""
+        value = self.submission.to_json()
+        if self.timestamp is not None:
+            value["timestamp"] = self.timestamp
+        return value
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        """Decode a request strictly. Raises InvalidEncoding, InvalidStream.
+
+        Nothing can be signed about an announcement, so it has no timestamp.
+        """
+        members = Members(value, "the submission")
+        submission, timestamp = Submission.take(members), None
+        if submission.objects is not None and "timestamp" in members:
+            timestamp = members.integer("timestamp")
+        members.end()
+        return cls(submission, timestamp)

@@ -1,28 +1,25 @@
-"""Load or compile all kernels before the first proof."""
+"""Load or compile the kernels of all provers before the first proof."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from dragon.stark.prover import blocks, compiled_verifier, readings, rescue_chain, ziggy
-from dragon.stark.prover.kernels.jit import KERNELS
-
-Progress = Callable[[str, int, int], None]  # kernel name, kernels done, kernels in total
+from dragon.stark.prover import (
+    blocks,
+    compiled_verifier,
+    preparation,
+    readings,
+    rescue_chain,
+    ziggy,
+)
+from dragon.stark.prover.preparation import Progress
 
 PROVERS = (blocks, compiled_verifier, readings, rescue_chain, ziggy)
 
 
 def is_compiled() -> bool:
     """Whether all kernels are in the cache. If not, `warm_up` takes half a minute."""
-    return all(kernel.is_cached() for kernel in KERNELS)
+    return preparation.is_compiled()
 
 
 def warm_up(progress: Progress) -> None:
-    """Read every kernel from the cache, or compile it (0.5 to 3 seconds each).
-
-    `progress(name, done, total)` is called before each kernel, and at the end with an empty name.
-    """
-    for done, kernel in enumerate(KERNELS):
-        progress(kernel.name, done, len(KERNELS))
-        kernel.prepare()
-    progress("", len(KERNELS), len(KERNELS))
+    """Read every kernel from the cache, or compile it; see `preparation.prepare`."""
+    preparation.prepare(progress)

@@ -13,7 +13,7 @@ from committees import make_members
 from dragon import errors
 from dragon.encoding import Json, canonical, parse, to_hex
 from dragon.protocol.streams.chunks import encode_chunks
-from dragon.protocol.streams.submission import Submission, WindowObjects
+from dragon.protocol.streams.submission import Submission, VoteRequest, WindowObjects
 from streams import make_owner
 
 Oracle: Any = G2ProofOfPossession  # an independent implementation of the ciphersuite
@@ -200,3 +200,37 @@ def test_objects_of_one_window_cannot_be_used_for_another() -> None:
 
     assert mixed.is_header_signed()
     assert not mixed.are_objects_signed()
+
+
+# -- requests for votes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [VoteRequest(WHOLE, 1732522760), VoteRequest(WHOLE), VoteRequest(ANNOUNCED)],
+    ids=["with a round", "without one", "announced"],
+)
+def test_a_request_for_a_vote_is_restored_from_its_json(request_: VoteRequest) -> None:
+    assert VoteRequest.from_json(parse(canonical(request_.to_json()))) == request_
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "refusal"),
+    [
+        (-1, errors.IntegerOutOfRange),
+        (1 << 60, errors.IntegerOutOfRange),
+        (True, errors.NotAnInteger),
+        ("1", errors.WrongType),
+        (None, errors.WrongType),
+    ],
+)
+def test_a_round_is_decoded_strictly(timestamp: Json, refusal: type[errors.DragonError]) -> None:
+    with pytest.raises(refusal):
+        VoteRequest.from_json({**WHOLE.to_json(), "timestamp": timestamp})
+
+
+def test_a_round_belongs_to_a_request_for_a_vote_on_objects_only() -> None:
+    with pytest.raises(errors.UnknownMember):
+        VoteRequest.from_json({**ANNOUNCED.to_json(), "timestamp": 1732522760})
+    with pytest.raises(errors.UnknownMember):
+        Submission.from_json(VoteRequest(WHOLE, 1732522760).to_json())

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dragon.stark.prover import cache, warmup
+from dragon.stark.prover import cache, preparation, warmup
 from dragon.stark.prover.kernels.jit import KERNELS, Kernel, Words
 
 
@@ -72,14 +72,14 @@ def test_a_kernel_knows_whether_its_file_is_in_the_cache(folder: Path) -> None:
 @pytest.mark.usefixtures("folder")
 def test_kernels_are_compiled_only_if_each_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = new_kernel(), new_kernel()
-    monkeypatch.setattr(warmup, "KERNELS", [first])
+    monkeypatch.setattr(preparation, "KERNELS", [first])
     assert not warmup.is_compiled()
 
     first.prepare()
     assert warmup.is_compiled()
 
     second._cache._name = "another"
-    monkeypatch.setattr(warmup, "KERNELS", [first, second])
+    monkeypatch.setattr(preparation, "KERNELS", [first, second])
     assert not warmup.is_compiled()
 
 

@@ -58,7 +58,7 @@ bench: $(VENV)/ready-dev ## Measure (ten minutes); BASE=COMMIT compares, ONLY="N
 
 lock: $(VENV)/ready-dev ## Pin what pyproject.toml asks for, with hashes
 	@$(BIN)/python -m pip install -q uv
-	$(LOCK) pyproject.toml --extra prover --extra alerts --upgrade -o requirements.txt
+	$(LOCK) pyproject.toml --extra prover --extra alerts --extra archive --upgrade -o requirements.txt
 	$(LOCK) pyproject.toml --extra alerts -c requirements.txt --upgrade -o requirements-api.txt
 	$(LOCK) --group build --upgrade -o requirements-build.txt
 	$(LOCK) --group dev -c requirements.txt --upgrade -o requirements-dev.txt

@@ -13,13 +13,14 @@ import random
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from committees import secret
 from dragon import errors
 from dragon.encoding import Json
 from dragon.protocol.streams.readings import Readings
 from dragon.storage.database import Database
+from dragon_stream.archive.index import SCHEMA as ARCHIVE_SCHEMA
 from dragon_stream.chunker import Chunker
 from dragon_stream.damage import DamageReports
 from dragon_stream.events import Events
@@ -58,27 +59,32 @@ class LocalStreams:
     """Real files, database, keys and commitments. A window is closed when it is full."""
 
     def __init__(self, folder: Path, draw: random.Random) -> None:
-        self._now_ms = 1_000_000
-        self._database = Database(folder / "windows.db", SCHEMA)
+        self.now_ms = 1_000_000
+        self.database = Database(folder / "windows.db", SCHEMA, ARCHIVE_SCHEMA)
         self.writer, self.damages = Writer(), DamageReports(Events())
-        self.store = Store(self._database, self.damages.report)
+        self.store = Store(self.database, self.damages.report)
         try:
             self.streams = Streams(
                 *(self.store, folder, KEY, COMMITTEE, self.writer),
                 damages=self.damages,
-                disk=self._database.disk,
+                disk=self.database.disk,
                 entropy=draw.randbytes,
                 now_ms=self._clock,
                 on_full_window=ignore,
+                **self.options(),
             )
         except errors.DragonError:
-            self._database.close()
+            self.database.close()
             raise
         self.receipts = Receipts(self.store, None, None, self.damages)  # type: ignore[arg-type]
 
+    def options(self) -> dict[str, Any]:
+        """Further arguments of `Streams`."""
+        return {}
+
     def _clock(self) -> int:
-        self._now_ms += 7
-        return self._now_ms
+        self.now_ms += 7
+        return self.now_ms
 
     def upload(self, stream: Stream, *messages: bytes) -> None:
         source, chunker = Upload(), stream.chunker
@@ -99,4 +105,4 @@ class LocalStreams:
 
     def close(self) -> None:
         self.streams.close()
-        self._database.close()
+        self.database.close()

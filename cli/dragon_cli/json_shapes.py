@@ -189,6 +189,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "operators: list of operator, ready, reasons, size, root, nodes; or operator, trouble",
         "services: list of service, ready, reasons; or service, trouble",
     ),
+    "stream archive": ("*: the answer to `GET /archive`",),
     "stream check": ("verdict: `whole` or `damaged`", "streams", "damages"),
     "stream create": (
         "stream: id", "name", "mode", "window_chunks", "window_ms", "retention_seconds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -12,6 +13,8 @@ from dragon_cli.options import home_option, json_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
 from dragon_stream import scrub
+from dragon_stream.archive.opening import open_store
+from dragon_stream.archive.settings import ArchiveSettings
 from dragon_stream.damage import Damage
 from dragon_stream.scrub_report import Report, StreamReport
 
@@ -36,11 +39,17 @@ from dragon_stream.scrub_report import Report, StreamReport
 def check(folder: Path | None, service: str, running: bool, home: Path, as_json: bool) -> None:
     """Read everything in DIR, the data folder of a stream service (default: the fleet's).
 
+    With STREAM_ARCHIVE and the key of the archive in the environment, the objects there are read
+    too.
+
     Nothing is changed. The exit code is 1 if anything is damaged: each damaged place is a line, and
     the other chunks are whole.
     """
+    settings = ArchiveSettings.from_environ(os.environ)
     found = scrub.check_folder(
-        folder or Home(home).database(service).with_name("streams"), running=running
+        folder or Home(home).database(service).with_name("streams"),
+        running=running,
+        store=open_store(settings) if settings else None,
     )
     if as_json:
         print_json(_document(found))
@@ -62,6 +71,12 @@ def _print_stream(stream: StreamReport) -> None:
         f"and {stream.windows} windows are whole",
         soft_wrap=True,
     )
+    if stream.unread:
+        console.print(
+            f"{name}: {stream.unread} of {stream.archived} archived objects were not read; set "
+            "STREAM_ARCHIVE and its key to read them",
+            soft_wrap=True,
+        )
     for damage in stream.damages:
         console.print(f"[red]damaged[/]: {name}: {plain(str(damage))}", soft_wrap=True)
 
@@ -75,6 +90,8 @@ def _document(found: Report) -> dict[str, object]:
             "chunks": stream.chunks,
             "bytes": None if stream.hides_sizes else stream.bytes,
             "windows": stream.windows,
+            "archived": stream.archived,
+            "unread": stream.unread,
         }
         for stream in found.streams
     ]

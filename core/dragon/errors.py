@@ -374,6 +374,10 @@ class ChunkDamaged(DragonError):
     """The stored data of the chunk, or its window's row, is damaged or missing."""
 
 
+class ArchiveUnavailable(DragonError):
+    """The archive with the data cannot be used now; the same request may succeed later."""
+
+
 class WrongOffset(DragonError):
     """The data does not start where the stream ends; `bytes` is the length of the stream."""
 

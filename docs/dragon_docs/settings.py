@@ -19,7 +19,7 @@ SHARED: Final = "dragon.node.settings"
 MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "operator": ("dragon_operator.settings",),
     "aggregator": ("dragon_aggregator.settings",),
-    "stream": ("dragon_stream.settings",),
+    "stream": ("dragon_stream.settings", "dragon_stream.archive.settings"),
     "prover": ("dragon_zkp.settings",),
     "explorer": ("dragon_explorer.settings",),
     "sequencer": ("dragon_sequencer.devnet.main", "dragon_sequencer.devnet.serving"),

@@ -13,10 +13,13 @@ from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import committee, log, nodes
+from dragon_stream.archive.archiver import Archiver
+from dragon_stream.archive.objects import State
+from dragon_stream.archive.room import FULL
 from dragon_stream.components import Components
 from dragon_stream.damage import NO_STREAM
 from dragon_stream.provers import Provers
-from dragon_stream.routes import chunks, paths, sockets, streams, windows
+from dragon_stream.routes import archive, chunks, paths, sockets, streams, windows
 from dragon_stream.submission import UNREADY_AFTER_SECONDS
 
 
@@ -31,6 +34,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
             components.pipeline.prove_seconds,
             components.pipeline.provers.counter,
             metrics.count_applied(components.follower),
+            *([components.archive.failures] if components.archive else []),
             StateCollector(lambda: _metrics(components)),
         ],
         tokens=True,
@@ -45,6 +49,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     app.register_api(streams.routes(components))
     app.register_api(windows.routes(components))
     app.register_api(chunks.routes(components))
+    app.register_api(archive.routes(components))
     app.register_api(log.routes(components.log))
     app.register_api(committee.routes(components.log))
     app.register_api(nodes.routes(components.log))
@@ -53,10 +58,12 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
 
 
 def _degraded(components: Components) -> Iterator[str]:
-    """The provers that fail while others work."""
+    """The provers that fail while others work, and the archive, while data waits on the disk."""
     provers = components.pipeline.provers
     if provers.has_working:
         yield from _prover_faults(provers)
+    if components.archive is not None and components.archive.last_error:
+        yield f"archive: {components.archive.last_error}"
 
 
 def _prover_faults(provers: Provers) -> Iterator[str]:
@@ -72,6 +79,9 @@ def _not_ready(components: Components) -> Iterator[str]:
     )
     if components.follower.caught_up and (late := pipeline.submitter.awaited.late):
         yield f"ledger: {late}"  # else the windows may be in the log, and only not read yet
+    if not components.room.is_free():
+        why = f": {said}" if components.archive and (said := components.archive.last_error) else ""
+        yield f"archive: {FULL}; sources wait{why}"
     if not pipeline.provers.has_working:
         yield from _prover_faults(pipeline.provers)
     if pipeline.submitter.last_error:
@@ -108,7 +118,35 @@ def _metrics(components: Components) -> Iterator[Metric]:
     size = sum(stream.chunker.total for stream in streams if not stream.row.hides_sizes)
     yield metrics.gauge("stream_bytes", "Accepted bytes, of all streams without readings.", size)
     yield metrics.gauge("stream_sockets", "Open WebSockets.", len(components.sockets))
+    if components.archive is not None:
+        yield from _archive_metrics(components, components.archive)
     damaged = components.damages.count
     yield metrics.gauge(
         "stream_damages", "Damaged places on disk that were found since the start.", damaged
+    )
+
+
+def _archive_metrics(components: Components, archiver: Archiver) -> Iterator[Metric]:
+    """Bytes of streams with readings are left out, as everywhere."""
+    shown = {each.id for each in components.streams.all() if not each.row.hides_sizes}
+    stored = [each for each in archiver.totals() if each.state is State.STORED]
+    yield metrics.gauge(
+        "stream_archived_bytes",
+        "Bytes in the archive, of all streams without readings.",
+        sum(each.size for each in stored if each.stream in shown),
+    )
+    yield metrics.gauge(
+        "stream_archive_pending_bytes",
+        "Certified bytes that wait for the archive, of all streams without readings.",
+        sum(size for stream, size in archiver.pending.items() if stream in shown),
+    )
+    yield metrics.gauge(
+        "stream_archive_failing",
+        "1 if the last attempt to use the archive failed.",
+        bool(archiver.last_error),
+    )
+    yield metrics.gauge(
+        "stream_local_full",
+        "1 while sources wait, because the disk holds as much as STREAM_LOCAL_MB allows.",
+        not components.room.is_free(),
     )

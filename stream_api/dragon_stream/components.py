@@ -12,6 +12,8 @@ from dragon.node.certification import Certification
 from dragon.node.sockets import Sockets
 from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
+from dragon_stream.archive.archiver import Archiver
+from dragon_stream.archive.room import Room
 from dragon_stream.damage import DamageReports
 from dragon_stream.events import Events
 from dragon_stream.pipeline import Pipeline
@@ -38,6 +40,8 @@ class Components:
     records: StreamRecords
     follower: Follower
     certification: Certification
+    room: Room
+    archive: Archiver | None  # None without STREAM_ARCHIVE
     wall: Callable[[], float]
     disks: Sequence[Disk]  # under the files; usually one, several times
 

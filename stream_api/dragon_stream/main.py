@@ -33,6 +33,14 @@ from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeLists
 from dragon_stream.app import create_app
+from dragon_stream.archive.archiver import Archiver
+from dragon_stream.archive.index import SCHEMA as ARCHIVE_SCHEMA
+from dragon_stream.archive.index import ArchiveIndex
+from dragon_stream.archive.objects import ObjectStore
+from dragon_stream.archive.opening import open_store
+from dragon_stream.archive.reader import ArchiveReader
+from dragon_stream.archive.room import Room
+from dragon_stream.archive.windows import ProvenWindows
 from dragon_stream.components import Components
 from dragon_stream.confirmation import Confirmation
 from dragon_stream.damage import DamageReports
@@ -92,6 +100,7 @@ def loops(components: Components) -> list[Callable[[threading.Event], None]]:
         components.writer.run,
         partial(components.pipeline.run, components.streams),
         components.sockets.run,
+        *([components.archive.run] if components.archive else []),
         Kernels(lambda: components.pipeline.has_proofs).run,
     ]
 
@@ -99,7 +108,9 @@ def loops(components: Components) -> list[Callable[[threading.Event], None]]:
 def open_databases(settings: Settings) -> tuple[Database, Database]:
     """Open the log's database, and `windows.db` in the data folder: streams and windows."""
     make_folder(settings.data, PRIVATE_FOLDER)
-    return Database(settings.database, LOG_SCHEMA), Database(settings.data / "windows.db", SCHEMA)
+    return Database(settings.database, LOG_SCHEMA), Database(
+        settings.data / "windows.db", SCHEMA, ARCHIVE_SCHEMA
+    )
 
 
 def assemble(
@@ -108,8 +119,13 @@ def assemble(
     stream_database: Database,
     ledger: Ledger,
     runtime: Runtime,
+    *,
+    objects: ObjectStore | None = None,
 ) -> Components:
-    """Connect the service's parts to two databases, a ledger and a runtime."""
+    """Connect the service's parts to two databases, a ledger and a runtime.
+
+    `objects`: the archive, in place of the one that the settings name.
+    """
     log = open_log(database, settings.pinned, runtime)
     records = StreamRecords(database, log.note_damage)
     follower = Follower(
@@ -122,6 +138,10 @@ def assemble(
     writer, events = Writer(), Events()
     damages = DamageReports(events)
     store = Store(stream_database, damages.report)
+    room = Room(settings.archive.local_bytes if settings.archive else None)
+    objects = objects or open_store(settings.archive)
+    index = ArchiveIndex(stream_database, damages.report)
+    reader = ArchiveReader(objects, index, runtime.monotonic)
     pipeline = Pipeline(
         store,
         Confirmation(store, log, follower, records, events),
@@ -131,6 +151,7 @@ def assemble(
         runtime=runtime,
         max_pending_windows=settings.max_pending_windows,
         needed_votes=lambda: log.committee.quorum(WindowClaim.KIND),
+        has_room=room.is_free,
     )
     streams = Streams(
         store,
@@ -143,8 +164,23 @@ def assemble(
         entropy=runtime.entropy,
         now_ms=lambda: round(1000 * runtime.wall()),
         on_full_window=pipeline.wake,
+        archive=reader,
+        segment_bytes=room.object_bytes,
     )
     pipeline.load(streams)
+    archiver = None
+    if settings.archive is not None:
+        archiver = Archiver(
+            objects,
+            index,
+            windows=store,
+            proven=ProvenWindows(stream_database),
+            streams=streams,
+            damages=damages,
+            room=room,
+            url=settings.archive.url,
+            runtime=runtime,
+        )
     return Components(
         settings.token,
         streams,
@@ -153,12 +189,14 @@ def assemble(
         pipeline,
         events,
         Sockets(max_sockets(settings.threads), runtime.monotonic, settings.origins),
-        Receipts(store, log, records, damages),
+        Receipts(store, log, records, damages, reader),
         damages,
         log,
         records,
         follower,
         Certification(log, log, follower, runtime),
+        room,
+        archiver,
         runtime.wall,
         [database.disk, stream_database.disk],
     )

@@ -55,13 +55,16 @@ class Pipeline:
         runtime: Runtime,
         max_pending_windows: int,
         needed_votes: Callable[[], int],
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         """Create the pipeline.
 
         Args:
             max_pending_windows: bounds the uncertified windows of a stream; see `has_capacity`.
             needed_votes: how many operators must vote alike for a certificate.
+            has_room: whether the disk may take more data.
         """
+        self._has_room = has_room
         self._store = store
         self._confirmation = confirmation
         self.provers = provers
@@ -115,9 +118,9 @@ class Pipeline:
         return self._unfinished.get(stream, 0)
 
     def has_capacity(self, stream: Stream) -> bool:
-        """Whether more data may be accepted: uncertified windows, closed or not, are bounded."""
+        """Whether more data may be accepted: uncertified windows and data on disk are bounded."""
         pending = self.unfinished(stream.id) + stream.chunker.pending_windows
-        return pending < self._max_pending_windows
+        return pending < self._max_pending_windows and self._has_room()
 
     def load(self, streams: Streams) -> None:
         """Count the unfinished windows after a start."""

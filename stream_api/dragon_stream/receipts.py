@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from dragon.errors import ChunkDamaged, NotFound
 from dragon.log.index_tables import StreamRecords
@@ -28,6 +29,13 @@ class ChunkDigest:
     digest: bytes
 
 
+class ArchivedProofs(Protocol):
+    """The proofs that are in the archive; see `dragon_stream.archive.reader`."""
+
+    def proof(self, stream: bytes, number: int) -> bytes | None:
+        """A window's proof; None if the archive has none. Raises Damaged, ArchiveUnavailable."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipts:
     """Finds windows, chunks, their data, and their receipts."""
@@ -36,6 +44,7 @@ class Receipts:
     log: Log
     records: StreamRecords
     damages: DamageReports
+    archive: ArchivedProofs | None = None
 
     def window(self, stream: Stream, number: int) -> WindowRow:
         """A closed window.
@@ -74,7 +83,8 @@ class Receipts:
 
         Raises:
             NotFound: it never arrived, or its retention has ended.
-            ChunkDamaged: it is not on the disk as it was stored.
+            ChunkDamaged: it is not on the disk, or in the archive, as it was stored.
+            ArchiveUnavailable: it is in the archive, which cannot be read now.
         """
         row, _ = self.chunk(stream, sequence)
         index = sequence - row.header.first
@@ -124,7 +134,8 @@ class Receipts:
 
         Raises:
             NotFound: the window is not certified yet, or its proof was deleted.
-            ChunkDamaged: the row of the window, or of the one before it, is damaged.
+            ChunkDamaged: the row of the window, or of the one before it, or the proof is damaged.
+            ArchiveUnavailable: the proof is in the archive, which cannot be read now.
         """
         row, chunk = self.chunk(stream, sequence)
         index = sequence - row.header.first
@@ -145,12 +156,21 @@ class Receipts:
 
     def _proven(self, stream: Stream, row: WindowRow, chunks: tuple[ChunkHeader, ...]) -> Proven:
         """The proof, and what its statement is about. Raises NotFound: the proof was deleted."""
-        if row.proof is None:
+        if (proof := self._proof(row)) is None:
             raise NotFound(
                 f"the proof of window {row.number} was deleted: its retention time has passed"
             )
         previous = carried_window(self.store, stream.keys, row)
-        return Proven(chunks, row.proof, previous.header if previous else None)
+        return Proven(chunks, proof, previous.header if previous else None)
+
+    def _proof(self, row: WindowRow) -> bytes | None:
+        """The proof, from the database or the archive. Raises ChunkDamaged, ArchiveUnavailable."""
+        if row.proof is not None or self.archive is None:
+            return row.proof
+        try:
+            return self.archive.proof(row.stream, row.number)
+        except Damaged as error:
+            raise self._damaged(row.stream, error.damage) from None
 
     def event(self, row: WindowRow) -> Certificate:
         """The certificate of a window, from the log.

@@ -37,6 +37,7 @@ class Closed:
     windows: int = 0  # closed windows
     chunks: Sequence[ChunkLength] = ()  # of the last of them
     offset: int = 0  # of the first of these chunks in its segment
+    archived: int = 0  # chunks before this one may be in the archive only
 
     @property
     def next(self) -> int:
@@ -160,8 +161,9 @@ class Recovery:
                 f"and {bounds.windows} were closed",
             )
         begin = self._names[0] if self._names else bounds.chunks
-        if begin > bounds.kept and bounds.chunks:
-            raise self._missing(bounds.kept)
+        kept = max(bounds.kept, self._closed.archived)
+        if begin > kept and bounds.chunks:
+            raise self._missing(kept)
         return max(self._closed.next, bounds.chunks)
 
     def _missing(self, first: int) -> Damaged:

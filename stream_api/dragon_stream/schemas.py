@@ -136,6 +136,26 @@ class Accepted(Schema):
     chunks: int
 
 
+class ArchivedStream(Schema):
+    stream: Hash
+    name: Id
+    segments: int  # objects in the archive
+    segment_bytes: int
+    bundles: int  # objects with proofs in the archive
+    bundle_bytes: int
+    pending_bytes: int  # certified, and not in the archive yet
+
+
+class Archive(Schema):
+    archive: str  # as in STREAM_ARCHIVE
+    local_bytes: int  # data and proofs on the disk
+    local_limit_bytes: int
+    has_room: bool  # false: sources wait
+    last_error: str | None  # of the last attempt
+    retry_seconds: int  # until the next one, after a failure
+    streams: list[ArchivedStream]
+
+
 class Receipt(Schema):
     descriptor: Descriptor
     chunk: ChunkHeader

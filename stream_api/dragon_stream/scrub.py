@@ -28,10 +28,13 @@ from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.window import WindowHeader, chunks_fault, header_fault
 from dragon.protocol.streams.window_readings import readings_chunks_fault, readings_header_fault
 from dragon.storage import damage
+from dragon.storage.database import Database
 from dragon.storage.process_lock import ProcessLock
 from dragon.storage.schema import is_behind
 from dragon.storage.sqlite_faults import sqlite_fault
 from dragon_stream.acknowledged import Acknowledged, AcknowledgedFile
+from dragon_stream.archive.checking import ArchivedData
+from dragon_stream.archive.objects import ObjectStore
 from dragon_stream.damage import NO_STREAM, Damage, Damaged
 from dragon_stream.recovery import UNKNOWN, segment_names, unknown_folders
 from dragon_stream.scrub_report import Report, StreamReport
@@ -66,6 +69,7 @@ def check_folder(
     on_stream: Callable[[StreamReport], None] = lambda _: None,
     *,
     running: bool = False,
+    store: ObjectStore | None = None,
 ) -> Report:
     """Read everything in the data folder of a stream service.
 
@@ -74,12 +78,14 @@ def check_folder(
         on_stream: called after each stream.
         running: whether the service may be running. Bounds are read before data, which only grows,
             so what it writes meanwhile is no damage.
+        store: the archive of the service; None: archived objects are counted, and not read.
 
     Raises:
         NotFound: the folder has no `windows.db`.
         InUse: the service is running, and `running` is not set.
         SettingsError: the database has the schema of an earlier release.
         LogDamaged, DatabaseTooNew: the database cannot be read at all.
+        ArchiveUnavailable: the archive cannot be read.
     """
     path = folder / FILE
     if not path.is_file():
@@ -89,18 +95,23 @@ def check_folder(
             stack.enter_context(closing(ProcessLock.on_folder(folder)))
         database = stack.enter_context(closing(ReadOnlyDatabase(path)))
         try:
-            return _check(folder, database, on_stream)
+            return _check(folder, database, on_stream, store)
         except DatabaseError as error:
             raise LogDamaged(f"{path} cannot be read: {sqlite_fault(error.orig)}") from None
 
 
 def _check(
-    folder: Path, database: ReadOnlyDatabase, on_stream: Callable[[StreamReport], None]
+    folder: Path,
+    database: ReadOnlyDatabase,
+    on_stream: Callable[[StreamReport], None],
+    store: ObjectStore | None,
 ) -> Report:
     with database.read() as connection:
         if is_behind(SCHEMA, database.path, lambda sql: connection.exec_driver_sql(sql).fetchall()):
             message = f"{database.path} is of an earlier release; start the service once with this"
             raise SettingsError(f"{message} release, and check the folder afterwards")
+        query = "SELECT 1 FROM sqlite_master WHERE name = 'own_archived'"
+        has_archive = connection.exec_driver_sql(query).first() is not None
         messages = connection.exec_driver_sql(f"PRAGMA integrity_check({MAX_SQLITE_ERRORS})").all()
     report = Report()
     for (message,) in messages:
@@ -114,7 +125,11 @@ def _check(
             continue
         stream = StreamReport(to_hex(row.stream), row.name)
         with suppress(ChunkDamaged):
-            _check_stream(folder, database, row, stream)
+            archived = ArchivedData(store=store)
+            if has_archive:
+                reader: Database = database  # type: ignore[assignment]  # it needs `read` only
+                archived = ArchivedData.of(reader, row.stream, stream, store)
+            _check_stream(folder, database, row, stream, archived)
         report.streams.append(stream)
         on_stream(stream)
     known = {row.stream.hex() for row in rows}
@@ -124,7 +139,11 @@ def _check(
 
 
 def _check_stream(
-    folder: Path, database: ReadOnlyDatabase, row: StreamRow, report: StreamReport
+    folder: Path,
+    database: ReadOnlyDatabase,
+    row: StreamRow,
+    report: StreamReport,
+    archived: ArchivedData,
 ) -> None:
     store = Store(database, lambda _, damage: report.add(damage))  # type: ignore[arg-type]
     if not store.is_whole(row):
@@ -139,8 +158,9 @@ def _check_stream(
     if bounds.windows > (last.number + 1 if last else 0):
         what = f"is older than the segments: {bounds.windows} windows were closed"
         report.add(Damage(FILE, None, next_first, what))
-    segments = SegmentCheck(store, row.stream, readings, data, report)
+    segments = SegmentCheck(store, row.stream, readings, data, report, archived=archived)
     segments.run(bounds.kept, max(bounds.chunks, next_first))
+    archived.check_bundles(report)
 
 
 def _readings_of(row: StreamRow, report: StreamReport) -> Readings | None:

@@ -17,6 +17,8 @@ class StreamReport:
     chunks: int = 0  # whole ones
     bytes: int = 0  # of data in them
     windows: int = 0  # whole ones
+    archived: int = 0  # objects that the archive should have
+    unread: int = 0  # of these, objects that were not read
     hides_sizes: bool = False  # whether it has readings, whose sizes nothing tells
     damages: list[Damage] = field(default_factory=list)
 

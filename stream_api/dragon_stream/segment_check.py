@@ -8,8 +8,10 @@ from pathlib import Path
 from dragon.errors import ChunkDamaged
 from dragon.protocol.streams.readings import Readings
 from dragon_stream.acknowledged import Acknowledged, AcknowledgedFile
+from dragon_stream.archive.checking import ArchivedData
+from dragon_stream.archive.objects import ArchivedObject
 from dragon_stream.chunk_readings import ChunkReading, decode
-from dragon_stream.damage import Damage
+from dragon_stream.damage import Damage, Damaged
 from dragon_stream.records import HEAD_BYTES, SUFFIX, Head, find_later, is_whole, parse_head
 from dragon_stream.recovery import segment_names, segment_path
 from dragon_stream.scrub_report import StreamReport
@@ -26,7 +28,10 @@ class SegmentCheck:
         readings: Readings | None,
         folder: Path,
         report: StreamReport,
+        *,
+        archived: ArchivedData | None = None,
     ) -> None:
+        self._archived = archived or ArchivedData()
         self._store = store
         self._stream = stream
         self._readings = readings
@@ -42,7 +47,8 @@ class SegmentCheck:
             self._report.add(Damage(self._folder.name, None, 0, "is missing"))
             return
         self._expected = kept
-        names = segment_names(self._folder)
+        local = segment_names(self._folder)
+        names = sorted({*local, *self._archived.segments})
         for name in names:
             path = segment_path(self._folder, name)
             if name > self._expected:
@@ -51,9 +57,13 @@ class SegmentCheck:
                 what = "begins with a chunk that an earlier segment holds, too"
                 self._report.add(Damage(path.name, 0, name, what))
             self._expected = name
+            if name not in local:
+                self._check_archived(self._archived.segments[name])
+                continue
             self._report.segments += 1
             try:
-                self._check_segment(path, is_newest=name == names[-1], needed=needed)
+                raw = path.read_bytes()  # about MAX_SEGMENT_BYTES
+                self._check_segment(path.name, raw, is_newest=name == names[-1], needed=needed)
             except OSError as error:
                 if (AcknowledgedFile(self._folder).load() or Acknowledged()).kept > name:
                     continue  # the running service has deleted it after its retention time
@@ -63,16 +73,29 @@ class SegmentCheck:
             newest = segment_path(self._folder, names[-1]).name if names else f"*{SUFFIX}"
             self._missing(newest, None, needed)
 
+    def _check_archived(self, found: ArchivedObject) -> None:
+        """Check a segment that only the archive has. Raises ArchiveUnavailable."""
+        if self._archived.store is None:
+            self._report.unread += 1
+        else:
+            self._report.segments += 1
+            try:
+                raw = self._archived.read(found)
+                self._check_segment(found.short_name, raw, is_newest=False, needed=0)
+            except Damaged as error:
+                self._report.add(error.damage)
+        self._expected = found.last + 1
+
     def _missing(self, file: str, offset: int | None, until: int) -> None:
         what = f"chunks {self._expected} to {until - 1} are missing before this place"
         self._report.add(Damage(file, offset, self._expected, what))
 
-    def _check_segment(self, path: Path, *, is_newest: bool, needed: int) -> None:
-        raw, at = path.read_bytes(), 0  # about MAX_SEGMENT_BYTES
+    def _check_segment(self, file: str, raw: bytes, *, is_newest: bool, needed: int) -> None:
+        at = 0
         while at < len(raw):
             head = parse_head(raw[at : at + HEAD_BYTES])
             if head is not None and head.sequence == self._expected:
-                self._check_chunk(path, at, head, raw[at + HEAD_BYTES :][: head.length])
+                self._check_chunk(file, at, head, raw[at + HEAD_BYTES :][: head.length])
                 at += HEAD_BYTES + head.length
                 self._expected += 1
                 continue
@@ -80,16 +103,16 @@ class SegmentCheck:
             if found is None:
                 if not is_newest or self._expected < needed:
                     what = f"is broken from here to its end ({len(raw) - at} bytes)"
-                    self._report.add(Damage(path.name, at, self._expected, what))
+                    self._report.add(Damage(file, at, self._expected, what))
                 return  # else a torn end, which was not acknowledged
             at, later = found
             what = f"chunks {self._expected} to {later.sequence - 1} are broken before here"
             if later.sequence == self._expected:
                 what = "has something else before the record of this chunk"
-            self._report.add(Damage(path.name, at, self._expected, what))
+            self._report.add(Damage(file, at, self._expected, what))
             self._expected = later.sequence
 
-    def _check_chunk(self, path: Path, at: int, head: Head, data: bytes) -> None:
+    def _check_chunk(self, file: str, at: int, head: Head, data: bytes) -> None:
         if not is_whole(head, data):
             what = "has data that differs from its digest"
         elif fault := self._fault(head, data):
@@ -98,7 +121,7 @@ class SegmentCheck:
             self._report.chunks += 1
             self._report.bytes += head.length
             return
-        self._report.add(Damage(path.name, at, head.sequence, what))
+        self._report.add(Damage(file, at, head.sequence, what))
 
     def _fault(self, head: Head, data: bytes) -> str:
         """What in a whole record contradicts the database; "" if nothing does."""

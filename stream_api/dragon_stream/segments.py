@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from dragon.storage.disk import Disk
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
@@ -38,7 +39,24 @@ from dragon_stream.recovery import (
 )
 
 MAX_SEGMENT_BYTES: Final = 64 << 20  # segment of data, approximately: the last write may exceed it
+ARCHIVED_SEGMENT_MS: Final = 3_600_000  # with an archive, age at which a segment is closed
 MAX_CHUNKS_PER_WRITE: Final = 512  # chunks in a system call, which accepts 1,024 parts, two a chunk
+
+
+class ArchivedSegments(Protocol):
+    """The segments of the stream that are in the archive; see `dragon_stream.archive.reader`."""
+
+    def names(self, low: int, high: int) -> Sequence[int]:
+        """The first chunks of archived segments: the last one up to `low`, and all up to `high`."""
+
+    def end(self) -> int:
+        """All chunks before this one that the retention keeps are in the archive."""
+
+    def read(self, first: int, start: int, length: int) -> tuple[str, bytes]:
+        """The name of a segment in the archive, and bytes of it, which are not verified."""
+
+    def forget(self, first: int) -> None:
+        """Drop what is kept of a segment, because it is wrong."""
 
 
 class Segments:
@@ -51,6 +69,8 @@ class Segments:
         *,
         create: bool = True,
         value_of: CommittedValue | None = None,
+        archive: ArchivedSegments | None = None,
+        max_bytes: int | None = None,
     ) -> None:
         """
         Args:
@@ -58,6 +78,9 @@ class Segments:
             disk: is told of failing writes; by default that of `folder`.
             create: whether the folder is created; otherwise it is damage if it does not exist.
             value_of: in a stream with readings, the number to commit to for a message.
+            archive: where segments are read that are not on the disk any more.
+            max_bytes: of a segment, approximately; with an archive, which takes closed segments,
+                one is also closed after ARCHIVED_SEGMENT_MS. None: MAX_SEGMENT_BYTES.
 
         Raises:
             DiskFull, DiskFailed: the folder cannot be created.
@@ -65,6 +88,9 @@ class Segments:
         self._folder = folder
         self.disk = disk or Disk(folder)
         self._value_of = value_of
+        self._archive = archive
+        self._max_bytes = max_bytes
+        self._max_age_ms = ARCHIVED_SEGMENT_MS if max_bytes else None
         if create and not folder.is_dir():
             with self.disk.guard():
                 make_folder(folder, PRIVATE_FOLDER)
@@ -92,7 +118,7 @@ class Segments:
             if names and self._path(names[-1]).stat().st_size > found.size:
                 os.truncate(self._path(names[-1]), found.size)
             self._acknowledged.raise_to(
-                kept=names[0] if names else 0,
+                kept=names[0] if names and not closed.archived else 0,
                 chunks=closed.next + len(found.stored),
                 windows=closed.windows,
                 sync=True,
@@ -118,7 +144,9 @@ class Segments:
             raise
 
     def _append(self, chunks: Sequence[Chunk]) -> list[StoredChunk]:
-        full = self._size >= MAX_SEGMENT_BYTES or self._began_ms < self._rotate_before_ms
+        full = self._size >= (self._max_bytes or MAX_SEGMENT_BYTES) or self._is_old(
+            chunks[0].received_ms
+        )
         if self._file is None:
             self._reopen(chunks[0])
         elif full:
@@ -142,6 +170,10 @@ class Segments:
         self._size = offset
         return stored
 
+    def _is_old(self, now_ms: int) -> bool:
+        oldest_ms = 0 if self._max_age_ms is None else now_ms - self._max_age_ms
+        return self._began_ms < max(self._rotate_before_ms, oldest_ms)
+
     def window_closed(self, windows: int) -> None:
         """Note that the database has that many windows. Raises DiskFull, DiskFailed."""
         with self.disk.guard():
@@ -156,19 +188,55 @@ class Segments:
         Raises DiskFull, DiskFailed.
         """
         self._rotate_before_ms = before_ms
-        pairs = list(pairwise(self._names()))
-        kept = max((following for _, following in pairs if following <= sequence), default=0)
-        if not kept:
+        names = self._names()
+        kept = max(
+            (name for name in self._with_archived(names, sequence, sequence) if name <= sequence),
+            default=0,
+        )
+        if not kept or (kept <= self.kept and names[:1] == [kept]):
             return
         with self.disk.guard():
             self._acknowledged.raise_to(kept=kept, sync=True)  # first: it explains what is missing
-            for name, _ in pairs:
+            for name in names[:-1]:
                 if name < kept:
                     self._path(name).unlink(missing_ok=True)
 
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    @property
+    def kept(self) -> int:
+        """The first chunk that the retention has not deleted."""
+        return self._acknowledged.value.kept
+
+    def closed(self) -> list[tuple[int, int, int]]:
+        """Segments on disk to which nothing is appended: first chunk, the one after, and bytes."""
+        found = []
+        for first, following in pairwise(self._names()):
+            with suppress(FileNotFoundError):  # the retention deletes it in this moment
+                found.append((first, following, self._path(first).stat().st_size))
+        return found
+
+    def evict(self, first: int) -> None:
+        """Delete a closed segment that the archive holds. Raises DiskFull, DiskFailed."""
+        if first in self._names()[:-1]:
+            with self.disk.guard():
+                self._path(first).unlink(missing_ok=True)
+
+    def _with_archived(self, names: list[int], low: int, high: int) -> list[int]:
+        """Names of segments on disk, and of those in the archive from `low` to `high`."""
+        if self._archive is None:
+            return names
+        return sorted({*names, *self._archive.names(low, high)})
+
     def size(self) -> int:
         """Bytes of all segments."""
-        return sum(self._path(name).stat().st_size for name in self._names())
+        sizes = [0]
+        for name in self._names():
+            with suppress(FileNotFoundError):  # it is deleted in this moment
+                sizes.append(self._path(name).stat().st_size)
+        return sum(sizes)
 
     def read(self, chunks: Sequence[ChunkLength], offset: int, digest: bytes) -> bytes | None:
         """The data of the last of these chunks, or None if it was deleted after its retention.
@@ -183,27 +251,52 @@ class Segments:
         sequence, length = chunks[-1]
         if sequence < self._acknowledged.value.kept:
             return None
-        names = self._names()
+        names = self._with_archived(self._names(), chunks[0][0], sequence)
         name = max((name for name in names if name <= sequence), default=None)
         if name is None:
             raise Damaged(self._path(sequence).name, None, sequence, "is missing")
         start = 0 if name == sequence else end_of(chunks[:-1], offset, set(names))
+        file, raw, is_archived = self._raw(name, start, HEAD_BYTES + length, sequence)
+        if raw is None:
+            return None
+        head, data = parse_head(raw[:HEAD_BYTES]), raw[HEAD_BYTES:]
+        what = ""
+        if head is None or (head.sequence, head.digest) != (sequence, digest):
+            what = "has no record of the chunk there"
+        elif not is_whole(head, data):
+            what = "has data that differs from its digest"
+        if not what:
+            return data
+        if is_archived and self._archive is not None:
+            self._archive.forget(name)
+            what += ", in the archive"
+        raise Damaged(file, start, sequence, what)
+
+    def _raw(
+        self, name: int, start: int, length: int, sequence: int
+    ) -> tuple[str, bytes | None, bool]:
+        """Bytes of a segment, on disk or in the archive: its file, the bytes, and which of them.
+
+        The bytes are None if the retention has deleted them. Raises Damaged.
+        """
         path = self._path(name)
         try:
             with path.open("rb") as file:
                 file.seek(start)
-                raw = file.read(HEAD_BYTES + length)
+                return path.name, file.read(length), False
         except OSError as error:
-            if sequence < self._acknowledged.value.kept:
-                return None  # it was deleted in this moment
+            if sequence < self.kept:
+                return path.name, None, False  # it was deleted in this moment
+            missing = isinstance(error, FileNotFoundError)
+            if missing and self._archive and name in self._archive.names(name, name):
+                try:
+                    return *self._archive.read(name, start, length), True
+                except Damaged:
+                    if sequence < self.kept:
+                        return path.name, None, True
+                    raise
             what = f"cannot be read: {error.strerror}"
             raise Damaged(path.name, start, sequence, what) from None
-        head, data = parse_head(raw[:HEAD_BYTES]), raw[HEAD_BYTES:]
-        if head is None or (head.sequence, head.digest) != (sequence, digest):
-            raise Damaged(path.name, start, sequence, "has no record of the chunk there")
-        if not is_whole(head, data):
-            raise Damaged(path.name, start, sequence, "has data that differs from its digest")
-        return data
 
     def close(self) -> None:
         """Close the open files; the next write opens them again."""

@@ -16,6 +16,7 @@ from dragon.node.sockets import normal_origin
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.storage import keystore
+from dragon_stream.archive.settings import ArchiveSettings
 from dragon_stream.provers import DEFAULT_REQUESTS
 
 MAX_CONNECTIONS: Final = 60_000  # that settings may allow
@@ -91,6 +92,7 @@ class Settings:
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
     earlier: Sequence[Committee] = ()  # of a lineage: the committees before that one
+    archive: ArchiveSettings | None = None
 
     @property
     def pinned(self) -> Sequence[Committee]:
@@ -139,6 +141,7 @@ class Settings:
             tls=values.tls(),
             proxies=values.networks("DRAGON_PROXIES"),
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
+            archive=ArchiveSettings.from_environ(environ),
         )
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -20,7 +20,7 @@ from dragon_stream.chunker import Chunker
 from dragon_stream.damage import NO_STREAM, Damage, DamageReports
 from dragon_stream.keys import SEED_BYTES, StreamKeys
 from dragon_stream.recovery import UNKNOWN, ChunkLength, Closed, unknown_folders
-from dragon_stream.segments import Segments
+from dragon_stream.segments import ArchivedSegments, Segments
 from dragon_stream.store import FILE, Store, StreamRow, WindowRow
 from dragon_stream.window_sealer import WindowSealer
 from dragon_stream.window_sizes import WindowSizes, may_adapt
@@ -75,6 +75,13 @@ class Stream:
         return self.keys.descriptor.readings
 
 
+class Archives(Protocol):
+    """Where the archived segments of a stream are; see `dragon_stream.archive.reader`."""
+
+    def of(self, stream: bytes) -> ArchivedSegments:
+        """The archived segments of a stream."""
+
+
 class Streams:
     """All streams, by id, and the folder with their data."""
 
@@ -91,7 +98,12 @@ class Streams:
         entropy: Callable[[int], bytes],
         now_ms: Callable[[], int],
         on_full_window: Callable[[Chunker], None],
+        archive: Archives | None = None,
+        segment_bytes: int | None = None,
     ) -> None:
+        """`archive` and `segment_bytes`: see `Segments`."""
+        self._archive = archive
+        self._segment_bytes = segment_bytes
         self._store = store
         self._folder = folder
         self._service = service
@@ -234,17 +246,24 @@ class Streams:
         self, row: StreamRow, value_of: CommittedValue | None = None, *, create: bool = True
     ) -> Segments:
         folder = self._folder / row.stream.hex()
-        return Segments(folder, self._disk, create=create, value_of=value_of)
+        return Segments(
+            *(folder, self._disk),
+            create=create,
+            value_of=value_of,
+            archive=self._archive.of(row.stream) if self._archive else None,
+            max_bytes=self._segment_bytes,
+        )
 
     def _resume(self, row: StreamRow, chunker: Chunker, sealer: WindowSealer) -> None:
         """Continue after what is on disk. Damage stops the stream, and no other."""
         try:
             last = self._store.last_window(row.stream)
             self._store.check_states(row.stream)
+            archived = self._archive.of(row.stream).end() if self._archive else 0
         except errors.ChunkDamaged as error:
             chunker.on_damaged(Damage(FILE, None, None, str(error)))
             return
-        found = chunker.segments.recover(closed_of(last))
+        found = chunker.segments.recover(replace(closed_of(last), archived=archived))
         if last:
             sealer.resume(last)
             header = last.header

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 import forked
 from dragon.net.http_client import HttpClient
@@ -56,12 +57,10 @@ def dragon(fleet: Fleet, *arguments: object) -> tuple[int, Any, str]:
 def metric(fleet: Fleet, service: str, name: str, **labels: str) -> float:
     """The value of a metric; 0 if it has none with these labels."""
     url = fleet.addresses[service] + "/metrics"
-    text = HttpClient.create().get(url, deadline=5, max_bytes=1 << 20)
-    expected = f"{name}{{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
-    for line in text.body.decode().splitlines():
-        if line.startswith(expected):
-            return float(line.split()[-1])
-    return 0.0
+    answer = HttpClient.create().get(url, deadline=5, max_bytes=1 << 20)
+    families = text_string_to_metric_families(answer.body.decode())
+    samples = (sample for family in families for sample in family.samples)
+    return sum(each.value for each in samples if (each.name, each.labels) == (name, labels))
 
 
 def test_new_streams_are_spread_and_found_again(fleet: Fleet, tmp_path: Path) -> None:
@@ -116,7 +115,7 @@ def test_all_windows_are_certified_although_a_prover_is_killed(fleet: Fleet) -> 
 
         def certified() -> bool:
             said = client.get(f"/streams/{stream}")  # noqa: B023 - called in this turn only
-            return said["chunks"] == 420 and said["certified"] == said["windows"] >= 60
+            return bool(said["chunks"] == 420 and said["certified"] == said["windows"] >= 60)
 
         fleet.wait_until(certified, f"all windows of {stream} are certified", PATIENCE)
 
@@ -126,8 +125,7 @@ def test_all_windows_are_certified_although_a_prover_is_killed(fleet: Fleet) -> 
         assert metric(fleet, service, name, prover=alive, outcome="done") > 0
         ready = fleet.get(service, "/readyz")
         assert ready["reasons"] == []
-        (fault,) = ready["degraded"]  # type: ignore[misc]
-        assert str(fault).startswith(f"prover: {dead}: no answer")
+        assert str(ready["degraded"]).startswith(f"['prover: {dead}: no answer")
     fleet.start(PROVER)
 
     def recovered() -> bool:
@@ -153,8 +151,8 @@ def test_streams_of_one_service_are_found_while_another_is_down(fleet: Fleet) ->
 
         _, status, _ = dragon(fleet, "status")
         services = {each["service"]: each for each in status["services"]}
-        assert services[STREAMS]["error"] == ""
-        assert services[SECOND]["error"]
+        assert "ready" in services[STREAMS]
+        assert "trouble" in services[SECOND]
     finally:
         fleet.start(SECOND)
     fleet.wait_until(lambda: fleet.is_ready(SECOND), f"{SECOND} is ready", PATIENCE)

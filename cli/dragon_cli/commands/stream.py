@@ -38,6 +38,7 @@ from dragon_cli.render.outages import reported_retries
 from dragon_cli.render.output import console
 from dragon_cli.render.text import print_json, printable
 from dragon_cli.render.upload_bars import UploadBars
+from dragon_cli.stream_archive import archive
 from dragon_cli.stream_check import check
 from dragon_cli.stream_create import create
 from dragon_cli.stream_report import report
@@ -57,6 +58,7 @@ def stream() -> None:
     """
 
 
+stream.add_command(archive)
 stream.add_command(check)
 stream.add_command(create)
 stream.add_command(report)

@@ -48,6 +48,7 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.AlreadyMade: HTTPStatus.CONFLICT,
     errors.StreamStopped: HTTPStatus.CONFLICT,
     errors.ChunkDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ArchiveUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.WrongOffset: HTTPStatus.CONFLICT,
     errors.TooManySockets: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Busy: HTTPStatus.TOO_MANY_REQUESTS,

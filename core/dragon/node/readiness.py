@@ -26,6 +26,7 @@ WORDS: Final = frozenset(
     (
         "aggregator",
         "alarm",
+        "archive",
         "blind",
         "busy",
         "clock",

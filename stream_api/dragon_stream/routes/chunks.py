@@ -25,6 +25,7 @@ _PROBLEMS: Final = (
     errors.IntegerOutOfRange,
     errors.ChunkDamaged,
 )
+_ARCHIVE: Final = (errors.ArchiveUnavailable, errors.Busy)
 _BINARY: Final[dict[str, Any]] = {
     "description": "The data of the chunk.",
     "content": {OCTET_STREAM: {"schema": {"type": "string", "format": "binary"}}},
@@ -72,7 +73,7 @@ def routes(components: Components) -> Routes:
         "/streams/<stream>/chunks/<sequence>/data",
         security=REQUIRES_TOKEN,
         responses={
-            **responses(schemas.Chunk, *_PROBLEMS, errors.Unauthorized),
+            **responses(schemas.Chunk, *_PROBLEMS, *_ARCHIVE, errors.Unauthorized),
             200: _BINARY,
         },
     )
@@ -85,7 +86,7 @@ def routes(components: Components) -> Routes:
     @api.get(
         "/streams/<stream>/chunks/<sequence>/receipt",
         security=TAKES_TOKEN,
-        responses=responses(schemas.Receipt, *_PROBLEMS, errors.Unauthorized),
+        responses=responses(schemas.Receipt, *_PROBLEMS, *_ARCHIVE, errors.Unauthorized),
     )
     def get_receipt(path: ChunkPath, query: ReceiptQuery) -> Response:
         """Get a chunk's receipt, which anyone can verify offline.

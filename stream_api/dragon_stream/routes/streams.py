@@ -25,6 +25,7 @@ from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 from dragon.protocol.streams.readings import Readings
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon_stream import schemas
+from dragon_stream.archive.room import FULL
 from dragon_stream.chunker import BYTES_MODE, MESSAGE_MODE
 from dragon_stream.components import Components
 from dragon_stream.ingest_session import Upload
@@ -144,6 +145,8 @@ def _add_writing(api: Routes, components: Components) -> None:
         check_owner(stream)
         request.max_content_length = MAX_UPLOAD_BYTES
         body = web.raw_body()
+        if not components.room.is_free():
+            raise errors.Busy(f"{FULL}; try again")
         if not components.pipeline.has_capacity(stream):
             raise errors.Busy("too many windows of this stream wait to be certified; try again")
         return jsonify(_append(stream, body, query.offset))

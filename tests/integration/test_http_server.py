@@ -20,6 +20,8 @@ import pytest
 
 from authorities import Papers
 from dragon.net import tls
+from dragon.net.http_client import HttpClient
+from dragon.net.session import KeepingAdapter, make_session
 from dragon.net.tls import Tls
 from hostile_clients import ATTACKS, Clients, attack, probe
 from ports import free_block
@@ -117,9 +119,9 @@ def begin(
 
 @contextmanager
 def running(
-    folder: Path, ask: Callable[[Running], bool], papers: Tls | None = None
+    folder: Path, ask: Callable[[Running], bool], papers: Tls | None = None, *, port: int = 0
 ) -> Iterator[Running]:
-    service = begin(folder, papers=papers)
+    service = begin(folder, papers=papers, port=port)
     try:
         ends = time.monotonic() + PATIENCE
         while not ask(service):
@@ -195,6 +197,30 @@ def test_requests_in_progress_are_answered_before_the_service_stops(tmp_path: Pa
         assert answer.endswith(b"done")
         assert b"Connection: close" in answer
         assert service.output.read_text() == "closed\n"
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["http", "https"])
+def test_a_client_with_a_kept_connection_notices_no_restart(
+    tmp_path: Path, encrypted: bool
+) -> None:
+    papers = Papers.make(tmp_path).service("service") if encrypted else None
+    ca = papers.ca if papers else None
+
+    def is_up(service: Running) -> bool:
+        return answers_tls(service, ca) if encrypted else answers(service)
+
+    with running(tmp_path, is_up, papers) as service, make_session(ca) as session:
+        http, scheme = HttpClient(session), "https" if encrypted else "http"
+        url = f"{scheme}://127.0.0.1:{service.port}/status"
+        adapter = session.get_adapter(url)
+        assert isinstance(adapter, KeepingAdapter)
+        for _ in range(3):
+            assert http.get(url, deadline=10, keep=True).body == b"up"
+            assert adapter.kept.idle == 1
+        service.process.kill()
+        service.process.wait()
+        with running(tmp_path, is_up, papers, port=service.port):
+            assert http.get(url, deadline=10, keep=True).body == b"up"
 
 
 def test_a_pause_of_the_whole_process_loses_no_request(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ allows. The time ends when the last byte is acknowledged.
 The reference receives the same frames over the same sockets, cuts and hashes the same chunks, and
 acknowledges them at once. Both share two cores with the clients.
 
-Goals: 100 MB/s for messages of 64 KB, 15 MB/s for 1 KB.
+Goals: 60 % of the reference for messages of 64 KB, 15 MB/s for 1 KB.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessa
 
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import STREAMS, Home
+from fixtures import free_block
 from timing import show, verdict
 
 CASES: Final = [(size, clients) for size in (1024, 4096, 65_536) for clients in (1, 8)]
-GOALS: Final = {65_536: 100.0, 1024: 15.0}  # MB/s
-PORT, REFERENCE = 25_300, 25_301
+GOAL_SHARES: Final = {65_536: 0.6}  # of the reference
+GOALS: Final = {1024: 15.0}  # MB/s
 SEND_SECONDS: Final = 3.0  # approximate sending time of one row
 BLOCK_BYTES: Final = 1 << 20
 
@@ -202,12 +203,12 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def make_streams(home: Home, number: int) -> list[list[str]]:
+def make_streams(home: Home, number: int, port: int) -> list[list[str]]:
     headers = {"Authorization": f"Bearer {home.token(STREAMS).read_text().strip()}"}
     found = []
     for _ in range(number):
         wanted = {"name": f"s-{secrets.token_hex(4)}", "window_ms": 600_000}
-        url = f"http://127.0.0.1:{PORT}/streams"
+        url = f"http://127.0.0.1:{port}/streams"
         made = requests.post(url, json=wanted, headers=headers, timeout=10).json()
         found.append([f"/streams/{made['stream']}/ingest", made["token"]])
     return found
@@ -236,18 +237,20 @@ def measured(size: int, number: int) -> tuple[float, float]:
     """MB/s of the reference and of the stream service, both newly started."""
     with tempfile.TemporaryDirectory(prefix="ingest-", dir=Path(__file__).parent) as name:
         home = Home(Path(name) / "fleet")
-        plan = Plan(ports=Ports(25_001, 25_100, 26_001, 25_200, PORT))
+        base = free_block(80)
+        reference, port = base + 75, base + 70
+        plan = Plan(ports=Ports(base, base + 40, base + 50, base + 60, port))
         make_fleet(home, plan, genesis=int(time.time()))
         with running(
-            *(__file__, "reference", str(REFERENCE)),
-            port=REFERENCE,
+            *(__file__, "reference", str(reference)),
+            port=reference,
             output=Path(name) / "reference.log",
         ):
             guess = 40.0 * size / 4096 + 20
-            hashed = warmed(REFERENCE, size, [["/hash", "-"]] * number, guess)
+            hashed = warmed(reference, size, [["/hash", "-"]] * number, guess)
         serve = ("-m", "dragon_cli.main", "serve", "stream", "--home", str(home.path))
-        with running(*serve, port=PORT, output=Path(name) / "ours.log"):
-            return hashed, warmed(PORT, size, make_streams(home, number), hashed)
+        with running(*serve, port=port, output=Path(name) / "ours.log"):
+            return hashed, warmed(port, size, make_streams(home, number, port), hashed)
 
 
 def main(cases: Sequence[tuple[int, int]] = CASES) -> None:
@@ -255,11 +258,14 @@ def main(cases: Sequence[tuple[int, int]] = CASES) -> None:
     rows = []
     for size, number in cases:
         hashed, durable = measured(size, number)
-        goal = GOALS.get(size)
-        said = f"{goal:.0f}: {verdict(durable >= goal)}" if goal else "–"
+        said = "–"
+        if goal := GOALS.get(size):
+            said = f"{goal:.0f} MB/s: {verdict(durable >= goal)}"
+        if part := GOAL_SHARES.get(size):
+            said = f"{100 * part:.0f} %: {verdict(durable >= part * hashed)}"
         share = f"{100 * durable / hashed:.0f} %"
         rows.append((f"{size:,} B", number, f"{durable:.1f}", f"{hashed:.1f}", share, said))
-    columns = ("message", "connections", "durable MB/s", "hashed only MB/s", "share", "goal MB/s")
+    columns = ("message", "connections", "durable MB/s", "hashed only MB/s", "share", "goal")
     show("Durable ingest", columns, rows, "Chunks of 64 KB. Clients and service share two cores.")
 
 

@@ -204,6 +204,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         _VERIFIED, *_STREAM_SUMMARY, "file",
         "uncovered: closed windows of the period that no checkpoint covers yet", *_KNOWN,
     ),
+    "swarm": ("file: path of the stack file", "services: names"),
     "target add": _CHANGED,
     "target list": ("epoch", "targets: as in the committee file"),
     "target remove": _CHANGED,

@@ -129,8 +129,8 @@ def test_a_fleet_waits_for_a_service_as_long_as_it_runs_and_says_for_which(
 ) -> None:
     reasons = iter([(), ("clock: not confirmed",), ("clock: not confirmed", "silent: yes")])
     monkeypatch.setattr(Fleet, "_reasons", lambda *_: next(reasons, ("silent: yes",)))
-    monkeypatch.setattr(Fleet, "_has_started", lambda *_: next(started, True))
     started = iter([True, False, False])
+    monkeypatch.setattr(Fleet, "_has_started", lambda *_: next(started, True))
     said: list[str] = []
 
     fleet.wait_ready(said.append)

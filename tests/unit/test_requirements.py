@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DEPENDENCIES = PROJECT["project"]["dependencies"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-PROVER, ALERTS = EXTRAS["prover"], EXTRAS["alerts"]
+PROVER, ARCHIVE, ALERTS = EXTRAS["prover"], EXTRAS["archive"], EXTRAS["alerts"]
 ASKED = {
-    "requirements.txt": DEPENDENCIES + PROVER + ALERTS,
+    "requirements.txt": DEPENDENCIES + PROVER + ARCHIVE + ALERTS,
     "requirements-api.txt": DEPENDENCIES + ALERTS,
     "requirements-dev.txt": PROJECT["dependency-groups"]["dev"],
 }
@@ -75,11 +75,12 @@ def test_the_lists_agree_where_they_overlap(name: str) -> None:
     }
 
 
-def test_what_the_prover_adds_is_the_compiler_and_its_arrays() -> None:
+def test_what_prover_and_stream_service_add_is_compiled_code() -> None:
     assert pins("requirements.txt").keys() - pins("requirements-api.txt").keys() == {
         "llvmlite",
         "numba",
         "numpy",
+        "obstore",
     }
 
 

@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPResponse
+from http import HTTPStatus
+from http.client import HTTPResponse, IncompleteRead
 from typing import Any, Final, NamedTuple, Protocol, Self
 from urllib.parse import urlencode, urlsplit
 
@@ -104,6 +105,26 @@ class _Idle:
     used_at: float  # monotonic seconds, the end of its last exchange
 
 
+class _Response(HTTPResponse):
+    """A response whose body must not end early.
+
+    The library returns what has arrived of a body whose sender has closed the connection.
+    """
+
+    def read(self, amt: int | None = None) -> bytes:
+        """As the library does. Raises IncompleteRead: the body ended early."""
+        return self._checked(super().read(amt))
+
+    def read1(self, n: int = -1) -> bytes:
+        """As the library does. Raises IncompleteRead: the body ended early."""
+        return self._checked(super().read1(n))
+
+    def _checked(self, piece: bytes) -> bytes:
+        if not piece and self.isclosed() and self.length:
+            raise IncompleteRead(piece, self.length)
+        return piece
+
+
 class KeptConnections:
     """Connections to any number of peers. May be used by many threads."""
 
@@ -145,7 +166,9 @@ class KeptConnections:
             yield response
             # `read1` leaves a response open of which nothing is left, unlike `read`.
             whole = response.isclosed() or response.length == 0
-            keep = whole and not response.will_close
+            # After an interim answer such as 103, the real one would answer the next request.
+            is_final = response.status >= HTTPStatus.OK
+            keep = whole and is_final and not response.will_close
         finally:
             response.close()
             if keep:
@@ -203,7 +226,7 @@ def _send(connection: Connection, message: Message, ends: float) -> HTTPResponse
     try:
         connection.renew(ends)
         connection.sock.sendall(message.raw)
-        response = HTTPResponse(connection.sock, method=message.method)
+        response = _Response(connection.sock, method=message.method)
         try:
             response.begin()
         except BaseException:

@@ -10,6 +10,7 @@ import functools
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.json_schema import SkipJsonSchema
 
 from dragon.encoding import DECIMAL_PATTERN, MAX_INTEGER
 from dragon.protocol.beats import Beat as BeatShape
@@ -67,6 +68,7 @@ class Problem(Described):
     request_id: str
 
 
+Absent = SkipJsonSchema[None]  # of a member of a request that may be absent, but not null
 Id = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
 Hash = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
 ChainId = Annotated[str, Field(pattern="^0x[0-9a-f]{32}$")]
@@ -403,16 +405,16 @@ class ReadingSum(Schema):
     """What is claimed about the sum of each window; the kind tells which members follow."""
 
     kind: Literal["none", "total", "mean", "stated"]
-    low: Decimal | None = None  # of total and mean
-    high: Decimal | None = None
-    width: Decimal | None = None  # of stated
+    low: Decimal | Absent = None  # of total and mean
+    high: Decimal | Absent = None
+    width: Decimal | Absent = None  # of stated
 
 
 class Readings(Schema):
     """The rule that takes a reading from a message, and the bounds of readings."""
 
     form: Literal["plain", "json"]
-    pointer: str | None = None  # of the form json
+    pointer: str | Absent = None  # of the form json
     scale: Annotated[int, Field(ge=0, le=MAX_SCALE)]
     rounding: Literal["exact", "half-even"]
     unit: str
@@ -433,7 +435,7 @@ class Descriptor(Schema):
     proof_of_possession: Signature
     parameters: Literal["standard", "strong"]
     name: Id
-    readings: Readings | None = None  # absent in a stream without readings
+    readings: Readings | Absent = None  # absent in a stream without readings
 
 
 class WindowHeader(_model(WindowHeaderShape)):  # type: ignore[misc]
@@ -455,15 +457,15 @@ class Announcement(Schema):
 class Submission(Announcement):
     """A window with the hashes of its objects: all three further members, or none of them."""
 
-    chunks: Hash | None = None
-    proof: Hash | None = None
-    objects_signature: Signature | None = None
+    chunks: Hash | Absent = None
+    proof: Hash | Absent = None
+    objects_signature: Signature | Absent = None
 
 
 class VoteRequest(Submission):
     """A window with the round in which its verdict shall be signed; none in an announcement."""
 
-    timestamp: int | None = None
+    timestamp: Time | Absent = None
 
 
 class Vote(Schema):

@@ -214,6 +214,26 @@ def test_a_connection_with_an_unread_body_is_not_kept(
     assert served.numbers() == [1, 2]
 
 
+def test_a_body_that_ends_early_is_no_answer(http: HttpClient, session: requests.Session) -> None:
+    short = Last(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok")
+    with serving(always(short)) as served, pytest.raises(Unreachable) as refused:
+        get(http, served)
+
+    assert refused.value.facts == {"reason": "unreachable"}
+    assert idle(session) == 0
+
+
+def test_what_follows_an_interim_answer_answers_no_other_request(
+    http: HttpClient, session: requests.Session
+) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    with serving(always(early)) as served:
+        found = http.get(served.url, deadline=DEADLINE, keep=True)
+
+        assert idle(session) == 0
+    assert found.status == 103
+
+
 @pytest.mark.parametrize("limit", ["IDLE_SECONDS", "MAX_AGE_SECONDS", "MAX_IDLE"])
 def test_old_connections_and_too_many_are_closed(
     http: HttpClient, session: requests.Session, monkeypatch: pytest.MonkeyPatch, limit: str

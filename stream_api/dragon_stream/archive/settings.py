@@ -15,7 +15,9 @@ from dragon_stream.archive.room import MEGABYTE
 
 DEFAULT_REGION: Final = "us-east-1"  # what most services that are not Amazon's expect
 DEFAULT_LOCAL_MB: Final = 4096  # of data and proofs on the local disk, with an archive
-MIN_LOCAL_MB: Final = 64  # that the setting may have
+# That the setting may have. The newest segment of a stream is archived only after the next write,
+# and a write may have all that a source has credit for: together these must not fill the room.
+MIN_LOCAL_MB: Final = 256
 MAX_LOCAL_MB: Final = 100_000_000  # that the setting may have
 _URL: Final = re.compile(
     r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/[\w.-]+)*)/?"

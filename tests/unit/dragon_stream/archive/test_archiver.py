@@ -13,8 +13,10 @@ import pytest
 from dragon.errors import ArchiveUnavailable, ChunkDamaged
 from dragon_stream.archive import archiver as module
 from dragon_stream.archive.objects import Kind, State
-from dragon_stream.archive.room import OBJECTS_IN_ROOM
+from dragon_stream.archive.room import MEGABYTE, OBJECTS_IN_ROOM, Room
+from dragon_stream.archive.settings import MIN_LOCAL_MB
 from dragon_stream.damage import Damage
+from dragon_stream.ingest_session import credit_for
 from dragon_stream.records import HEAD_BYTES
 from dragon_stream.scrub import check_folder
 from dragon_stream.scrub_report import StreamReport
@@ -521,6 +523,13 @@ def test_reading_chunk_after_chunk_takes_one_request_for_many(
 def test_constants_leave_room_for_every_stream() -> None:
     assert 2 * 2 * MAX_STREAMS <= OBJECTS_IN_ROOM
     assert set(module.FAULTS) == {"unavailable", "differs", "damaged", "disk"}
+
+
+def test_the_newest_segments_never_fill_the_room_alone() -> None:
+    """Nothing of them can be archived before the next write, which waits for room."""
+    limit = MIN_LOCAL_MB * MEGABYTE
+    written = sum(credit_for(sockets) for sockets in range(1, MAX_STREAMS + 1))
+    assert written + MAX_STREAMS * (Room(limit).object_bytes or 0) < limit
 
 
 def check(folder: Path, bucket: MemoryStore | None) -> StreamReport:

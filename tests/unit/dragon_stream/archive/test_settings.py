@@ -62,8 +62,8 @@ def test_a_bound_without_an_archive_is_refused() -> None:
 
 
 def test_the_bound_has_a_least_value() -> None:
-    assert read(STREAM_LOCAL_MB="64").local_bytes == 64_000_000
-    assert refusal(STREAM_LOCAL_MB="63").facts["setting"] == "STREAM_LOCAL_MB"
+    assert read(STREAM_LOCAL_MB="256").local_bytes == 256_000_000
+    assert refusal(STREAM_LOCAL_MB="255").facts["setting"] == "STREAM_LOCAL_MB"
 
 
 @pytest.mark.parametrize("url", ["minio:9000", "ftp://minio", "https://u:p@minio", "http://m/x"])

@@ -154,6 +154,11 @@ class Certifier:
     ) -> None:
         """Request the attestations that lack, until there is a quorum."""
         arrived: queue.SimpleQueue[AttestationResult] = queue.SimpleQueue()
+        signatures = {  # before anybody is asked: later answers arrive in the queue as well
+            operator: answer.signature
+            for operator, answer in attestation_round.answers.items()
+            if answer.signature is not None
+        }
         asking = [
             self._ask(
                 OperatorClient(committee, operator, self._http), ends, attestation_round, arrived
@@ -161,7 +166,7 @@ class Certifier:
             for operator in attestation_round.asked
             if operator not in attestation_round.answers
         ]
-        signatures = self._signatures(attestation_round, arrived, len(asking), ends)
+        self._receive(signatures, attestation_round, arrived, len(asking), ends)
         for future in asking:
             future.cancel()  # those that have not begun; the others end by their own deadline
         if len(signatures) >= attestation_round.needed:
@@ -212,19 +217,15 @@ class Certifier:
         self._answered.labels(client.operator, outcome).inc()
         return AttestationResult(client.operator, outcome, latency, signature, detail)
 
-    def _signatures(
+    def _receive(
         self,
+        signatures: dict[str, bytes],
         attestation_round: AttestationRound,
         arrived: queue.SimpleQueue[AttestationResult],
         asked: int,
         ends: float,
-    ) -> dict[str, bytes]:
-        """Those of the round so far, and those that arrive until there is a quorum."""
-        signatures = {
-            operator: answer.signature
-            for operator, answer in tuple(attestation_round.answers.items())
-            if answer.signature is not None
-        }
+    ) -> None:
+        """Add the signatures that arrive, until there is a quorum."""
         for outstanding in reversed(range(asked)):
             if len(signatures) >= attestation_round.needed:
                 break
@@ -236,7 +237,6 @@ class Certifier:
                 signatures[answer.operator] = answer.signature
             if not len(signatures) < attestation_round.needed <= len(signatures) + outstanding:
                 break  # the quorum is met, or out of reach
-        return signatures
 
 
 def _who_may_sign(claim: Claim, committee: Committee) -> tuple[str, ...]:

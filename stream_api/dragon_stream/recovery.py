@@ -38,6 +38,7 @@ class Closed:
     chunks: Sequence[ChunkLength] = ()  # of the last of them
     offset: int = 0  # of the first of these chunks in its segment
     archived: int = 0  # chunks before this one may be in the archive only
+    remote: Collection[int] = ()  # segments with these chunks that are in the archive
 
     @property
     def next(self) -> int:
@@ -179,10 +180,11 @@ class Recovery:
         if not self._closed.chunks:
             return
         sequence, length = self._closed.chunks[-1]
-        end = end_of(self._closed.chunks, self._closed.offset, set(self._names))
-        name = max((name for name in self._names if name <= sequence), default=None)
-        if name is None:
-            return  # deleted after its retention time
+        names = {*self._names, *self._closed.remote}
+        end = end_of(self._closed.chunks, self._closed.offset, names)
+        name = max((name for name in names if name <= sequence), default=None)
+        if name is None or name not in self._names:
+            return  # deleted after its retention time, or in the archive only
         path = segment_path(self._folder, name)
         size, offset = path.stat().st_size, end - HEAD_BYTES - length
         if size < end:

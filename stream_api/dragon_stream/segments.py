@@ -212,9 +212,11 @@ class Segments:
 
     def closed(self) -> list[tuple[int, int, int]]:
         """Segments on disk to which nothing is appended: first chunk, the one after, and bytes."""
-        found = []
-        for first, following in pairwise(self._names()):
-            with suppress(FileNotFoundError):  # the retention deletes it in this moment
+        found, local = [], self._names()
+        # A segment between two of them may be in the archive only.
+        names = self._with_archived(local, local[0], local[-1]) if local else []
+        for first, following in pairwise(names):
+            with suppress(FileNotFoundError):  # it is in the archive, or deleted in this moment
                 found.append((first, following, self._path(first).stat().st_size))
         return found
 

@@ -259,11 +259,11 @@ class Streams:
         try:
             last = self._store.last_window(row.stream)
             self._store.check_states(row.stream)
-            archived = self._archive.of(row.stream).end() if self._archive else 0
+            closed = self._closed(row.stream, last)
         except errors.ChunkDamaged as error:
             chunker.on_damaged(Damage(FILE, None, None, str(error)))
             return
-        found = chunker.segments.recover(replace(closed_of(last), archived=archived))
+        found = chunker.segments.recover(closed)
         if last:
             sealer.resume(last)
             header = last.header
@@ -272,6 +272,15 @@ class Streams:
             chunker.resume(0, 0, 0, found.stored)
         if found.damage:
             chunker.on_damaged(found.damage)
+
+    def _closed(self, stream: bytes, last: WindowRow | None) -> Closed:
+        """What the database knows of a stream's files. Raises ChunkDamaged."""
+        closed = closed_of(last)
+        if self._archive is None or last is None:
+            return closed
+        archive, header = self._archive.of(stream), last.header
+        remote = archive.names(header.first, header.next_first - 1)
+        return replace(closed, archived=archive.end(), remote=remote)
 
 
 def closed_of(last: WindowRow | None) -> Closed:

@@ -107,7 +107,7 @@ def test_a_large_file_survives_three_kills(fleet: Fleet) -> None:
             yield data[at : at + size]
             at += size
 
-    client, stream = open_stream(fleet, "large-file")
+    client, stream = open_stream(fleet, "large-file", window_chunks=63)
     total, chunks = StreamUpload(client, stream, pieces()).run()
     windows = wait_certified(fleet, client, stream, chunks)
 

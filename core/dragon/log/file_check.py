@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from dragon import errors
 from dragon.log import block_table, committee_table, entry_table, snapshot
@@ -148,7 +149,7 @@ def _interruptible(connection: Connection, stop: threading.Event) -> Iterator[No
     driver.set_progress_handler(stop.is_set, _STEPS_BETWEEN_LOOKS)
     try:
         yield
-    except sqlite3.OperationalError:
+    except (sqlite3.OperationalError, OperationalError):  # of the driver's cursor, or the library
         if not stop.is_set():
             raise
     finally:

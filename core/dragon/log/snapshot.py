@@ -113,13 +113,17 @@ def decode(snapshot: Snapshot, committees: Sequence[Committee], blocks: Blocks) 
     Args:
         committees: those that have held in the log, from epoch 0 on.
 
-    Raises LogDamaged: the snapshot is of another format or log, or it contradicts itself.
+    Raises LogDamaged: the snapshot is of another format or log, or it contradicts itself, or this
+    release would encode the same differently: then the check of the file could not compare it.
     """
     try:
-        return _decoded(json.loads(snapshot.content), snapshot.size, committees, blocks)
+        found = _decoded(json.loads(snapshot.content), snapshot.size, committees, blocks)
+        if encode(found) != snapshot:
+            raise ValueError("another encoding")
     except (errors.InvalidEncoding, ValueError, LookupError, TypeError, AttributeError) as error:
         message = f"the snapshot cannot be read: {type(error).__name__}"
         raise errors.LogDamaged(message) from None
+    return found
 
 
 def _decoded(value: Any, size: int, committees: Sequence[Committee], blocks: Blocks) -> Derived:

@@ -398,6 +398,8 @@ class Log(LogQueries):
         derived.check_roots()
         made = snapshot.encode(derived)
         with self._database.write() as connection:
+            if self._alarm is not None:
+                return  # `note_damage` deletes the snapshot, before this or after it
             for series, number, content in derived.new_blocks():
                 block_table.write(connection, series, number, content)
             snapshot.store(connection, made)

@@ -166,7 +166,8 @@ class Archiver:
 
     def _work(self, waiting: Sequence[Waiting]) -> None:
         faults = self._upload_all(waiting[:MAX_UPLOADS])
-        for job in (self._delete_expired, self._delete_local):
+        # In this order: a bucket that refuses to delete must not keep the disk full.
+        for job in (self._delete_local, self._delete_expired):
             if not any(fault.reason == "unavailable" for fault in faults):
                 faults += self._attempt(job)
         if not faults:
@@ -183,8 +184,10 @@ class Archiver:
     def _upload_all(self, waiting: Sequence[Waiting]) -> list[Fault]:
         """Upload objects until the archive is unavailable. Returns the faults."""
         faults: list[Fault] = []
-        for at in range(0, len(waiting), CONCURRENT_UPLOADS):
-            group = waiting[at : at + CONCURRENT_UPLOADS]
+        # After a failure one at a time: each then has the whole of a slow line within its deadline.
+        together = 1 if self._attempts else CONCURRENT_UPLOADS
+        for at in range(0, len(waiting), together):
+            group = waiting[at : at + together]
             jobs = [partial(self._attempt, partial(self._upload, each)) for each in group]
             for future in [self._pool.submit(job) for job in jobs]:
                 faults += future.result()
@@ -288,9 +291,11 @@ class Archiver:
         try:
             check_stored(self._store, packed.object)
         except ObjectMissing:
-            raise ObjectDiffers(f"{packed.object.name} is missing after its upload") from None
-        except ObjectDiffers as error:
-            raise ObjectDiffers(f"{packed.object.name} {error}, after its upload") from None
+            raise ObjectDiffers(f"{packed.object.place} is missing after its upload") from None
+        except ObjectDiffers:
+            # Everybody may read this. With readings, size and digest of a segment are secret.
+            what = "has other content after its upload"
+            raise ObjectDiffers(f"{packed.object.place} {what}") from None
         self._index.mark_stored(packed.object, packed.proofs)
         facts = {"object": packed.object.name, "kind": str(waiting.kind)}
         logger.info("archived", stream=to_hex(waiting.stream.id), **facts)
@@ -333,11 +338,9 @@ class Archiver:
         """Delete the oldest local copies until the room has a free part again."""
         streams = {stream.id: stream for stream in self._usable()}
         excess = self._room.excess
-        for found in self._index.oldest_local(MAX_DELETIONS) if excess else ():
+        for found in self._index.oldest_local(streams, MAX_DELETIONS) if excess else ():
             if excess <= 0:
                 return
-            if (stream := streams.get(found.stream)) is None:
-                continue
             try:
                 # Somebody may have deleted it since it was read back.
                 check_size(found, self._store.size(found.name))
@@ -345,7 +348,7 @@ class Archiver:
                 self._index.mark_pending(found)
                 continue
             if found.kind is Kind.SEGMENT:
-                stream.chunker.segments.evict(found.first)
+                streams[found.stream].chunker.segments.evict(found.first)
             self._index.mark_remote(found)
             self._room.freed(found.size)
             excess -= found.size

@@ -6,7 +6,8 @@ object counts as stored only after it was read back; only then may anything loca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -57,6 +58,7 @@ class ArchiveIndex:
         """`on_damage` is told of damage; see `DamageReports.report`."""
         self._database = database
         self._on_damage = on_damage
+        self._lock = threading.Lock()  # guards the next line
         self._has_segments: set[bytes] | None = None  # streams; None before the first question
 
     @contextmanager
@@ -101,9 +103,13 @@ class ArchiveIndex:
         )
         return self._objects(stream, where, kind=str(kind), since=since, limit=limit)
 
-    def oldest_local(self, limit: int) -> list[ArchivedObject]:
-        """Stored objects of all streams that the disk still holds, the oldest first."""
-        where = "WHERE state = 'stored' AND is_local = 1 ORDER BY newest_ms, first LIMIT :limit"
+    def oldest_local(self, streams: Collection[bytes], limit: int) -> list[ArchivedObject]:
+        """Stored objects of these streams that the disk still holds, the oldest first."""
+        listed = ", ".join(f"X'{stream.hex()}'" for stream in streams)
+        where = (
+            f"WHERE state = 'stored' AND is_local = 1 AND stream IN ({listed}) "
+            "ORDER BY newest_ms, first LIMIT :limit"
+        )
         return self._objects(b"", where, limit=limit)
 
     def local_proof_bytes(self) -> int:
@@ -130,11 +136,12 @@ class ArchiveIndex:
             return [int(row[0]) for row in connection.execute(query, values)]
 
     def _streams_with_segments(self) -> set[bytes]:
-        if self._has_segments is None:
-            query = text("SELECT DISTINCT stream FROM own_archived WHERE kind = 'segment'")
-            with self._read(b"") as connection:
-                self._has_segments = {bytes(row[0]) for row in connection.execute(query)}
-        return self._has_segments
+        with self._lock:
+            if self._has_segments is None:
+                query = text("SELECT DISTINCT stream FROM own_archived WHERE kind = 'segment'")
+                with self._read(b"") as connection:
+                    self._has_segments = {bytes(row[0]) for row in connection.execute(query)}
+            return self._has_segments
 
     def archived_chunks(self, stream: bytes) -> int:
         """All chunks before this one that the retention keeps are in the archive, without a gap."""

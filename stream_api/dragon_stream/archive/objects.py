@@ -91,6 +91,11 @@ class ArchivedObject:
         return f"{self.stream.hex()}/{folder}/{self.first:016d}-{self.sha256.hex()}{suffix}"
 
     @property
+    def place(self) -> str:
+        """Its name without the digest, which may tell what is in it."""
+        return self.name.rpartition("-")[0]
+
+    @property
     def short_name(self) -> str:
         """Its name without the stream, for reports of damage."""
         return self.name.rpartition("/")[2]

@@ -10,6 +10,10 @@ from sqlalchemy import text
 from dragon.storage.database import Database
 
 MAX_WINDOWS: Final = 4096  # windows that are looked at together
+_OLDEST_PROOF: Final = (
+    "SELECT number FROM own_windows INDEXED BY own_windows_with_proof "
+    "WHERE stream = :stream AND proof IS NOT NULL ORDER BY closed_ms LIMIT 1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +49,13 @@ class ProvenWindows:
 
     def proven_after(self, stream: bytes, number: int) -> list[ProvenWindow]:
         """Certified windows with a proof in the database and a higher number, in order."""
-        oldest = (
-            "SELECT number FROM own_windows INDEXED BY own_windows_with_proof "
-            "WHERE stream = :stream AND proof IS NOT NULL ORDER BY closed_ms LIMIT 1"
-        )
         query = text(
             "SELECT w.number, w.closed_ms, c.proof_bytes "  # noqa: S608
             "FROM own_windows AS w INDEXED BY own_windows_summaries "
             "LEFT JOIN own_window_checks AS c ON c.stream = w.stream AND c.number = w.number "
             "WHERE w.stream = :stream AND w.number > :number "
-            f"AND w.number >= ({oldest}) AND w.state = 'certified' ORDER BY w.number LIMIT :limit"
+            f"AND w.number >= ({_OLDEST_PROOF}) AND w.state = 'certified' "
+            "ORDER BY w.number LIMIT :limit"
         )
         values = {"stream": stream, "number": number, "limit": MAX_WINDOWS}
         with self._database.read() as connection:
@@ -62,10 +63,14 @@ class ProvenWindows:
         return [ProvenWindow(number, closed_ms, size or 0) for number, closed_ms, size in rows]
 
     def proof_bytes_after(self, stream: bytes, number: int) -> int:
-        """Bytes of the proofs of windows with a higher number, at most."""
+        """Bytes of the proofs of windows with a higher number, at most.
+
+        The size of a proof stays known after its deletion, so only those count that are not older
+        than the oldest proof in the database.
+        """
         query = text(
-            "SELECT SUM(proof_bytes) FROM own_window_checks "
-            "WHERE stream = :stream AND number > :number"
+            "SELECT SUM(proof_bytes) FROM own_window_checks "  # noqa: S608
+            f"WHERE stream = :stream AND number > :number AND number >= ({_OLDEST_PROOF})"
         )
         with self._database.read() as connection:
             found = connection.execute(query, {"stream": stream, "number": number}).scalar()

@@ -263,7 +263,13 @@ def test_stream_services_are_listed(tmp_path: Path) -> None:
     assert found.stream_urls == ("http://127.0.0.1:5300", "https://streams.example:443")
 
 
-@pytest.mark.parametrize("urls", ["localhost:5300", "http://a/path", "ftp://a", "http://a," * 17])
+@pytest.mark.parametrize(
+    "urls",
+    [
+        *("localhost:5300", "http://a/path", "ftp://a"),
+        ",".join(f"http://a{number}" for number in range(17)),
+    ],
+)
 def test_wrong_urls_are_refused(tmp_path: Path, urls: str) -> None:
     with pytest.raises(SettingsError, match="EXPLORER_STREAM_URLS"):
         Settings.from_environ(environ(tmp_path, EXPLORER_STREAM_URLS=urls))

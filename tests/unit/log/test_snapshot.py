@@ -23,6 +23,7 @@ from committees import make_members
 from dragon import errors
 from dragon.encoding import canonical
 from dragon.log import archive, block_table, columns, cursor, file_check, index_tables, snapshot
+from dragon.log.derived import Derived
 from dragon.log.ledger import Position
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
@@ -297,6 +298,11 @@ def copy(original: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(original, tmp_path / "copy.db"))
 
 
+def as_encoded(document: object) -> str:
+    """Return a document as the content of a snapshot."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
 def changed_snapshot(path: Path, change: str) -> None:
     """Change the content of the snapshot, with the digest that belongs to the changed content."""
     [(size, content)] = execute(path, "SELECT size, content FROM snapshot")
@@ -345,7 +351,7 @@ def test_a_snapshot_with_a_wrong_member_is_not_used_or_found_by_the_check(
     for value in values:
         document = json.loads(content) | {member: value}
         path = Path(shutil.copy(copy, tmp_path / "changed.db"))
-        changed_snapshot(path, json.dumps(document))
+        changed_snapshot(path, as_encoded(document))
 
         with opened(path) as (log, _):
             assert log.head().size == size
@@ -356,6 +362,16 @@ def test_a_snapshot_with_a_wrong_member_is_not_used_or_found_by_the_check(
             alarm = log.alarm()
             assert alarm is not None
             assert alarm.reason == "log_damaged"
+
+
+def test_a_snapshot_of_a_release_that_encodes_differently_is_not_used(copy: Path) -> None:
+    expected = read_completely(copy)
+    [(content,)] = execute(copy, "SELECT content FROM snapshot")
+    changed_snapshot(copy, json.dumps(json.loads(content)))
+
+    with opened(copy) as (log, _):
+        assert is_checked(log)  # all entries were read instead
+        assert (log.alarm(), all_of(log)) == (None, expected)
 
 
 def test_a_snapshot_that_fits_to_other_entries_is_not_used(copy: Path) -> None:
@@ -483,7 +499,7 @@ def test_a_root_that_differs_from_the_newest_mark_is_found_at_the_start(copy: Pa
     level = next(at for at, tail in enumerate(document["tree"]) if tail)
     tail = base64.b64decode(document["tree"][level])
     document["tree"][level] = base64.b64encode(bytes(32) + tail[32:]).decode()
-    changed_snapshot(copy, json.dumps(document))
+    changed_snapshot(copy, as_encoded(document))
     execute(copy, "DELETE FROM entries WHERE position >= 40")
     execute(
         copy,
@@ -525,6 +541,35 @@ def test_the_check_ends_while_sqlite_checks_its_structures(copy: Path) -> None:
 
         assert (is_checked(log), log.alarm()) == (False, None)
         assert log.entry(0).position == 0
+
+
+def test_the_check_ends_while_the_counts_of_windows_are_compared(copy: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    with (
+        opened(copy) as (log, _),
+        mock.patch.object(file_check, "_STEPS_BETWEEN_LOOKS", 1),
+        mock.patch.object(file_check, "check_structure"),
+    ):
+        log.check.run(stop)
+
+        assert (is_checked(log), log.alarm()) == (False, None)
+        assert log.entry(0).position == 0
+
+
+def test_damage_that_is_found_while_a_snapshot_is_made_leaves_none(tmp_path: Path) -> None:
+    path, committee = tmp_path / "operator.db", make_members(experts=2).committee
+    with opened(path, 1, committee) as (log, _):
+        real = snapshot.encode
+
+        def encode(derived: Derived) -> snapshot.Snapshot:
+            log.note_damage(errors.LogDamaged("found by the check of the file"))
+            return real(derived)
+
+        with mock.patch.object(snapshot, "encode", encode):
+            assert len(log.take(batch(1, EVENTS[0]))) == 1
+        assert log.alarm() is not None
+        assert covered(path) is None
 
 
 # Crashes

@@ -42,6 +42,7 @@ EXPECTED: dict[type[errors.DragonError], int] = {
     errors.LogError: 503,
     errors.DiskError: 503,
     errors.DiskFull: 507,
+    errors.ArchiveUnavailable: 503,
     errors.PeerError: 502,
     errors.NotFound: 404,
     errors.NotCertified: 503,

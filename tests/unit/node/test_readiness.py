@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ class LogStub:
     state: State = field(default_factory=lambda: State.of(COMMITTEE))
     position: Position = field(default_factory=lambda: Position(7))
     pinned: Committee = COMMITTEE
+    check: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(entries_left=0))
 
     @property
     def committee(self) -> Committee:
@@ -93,13 +95,14 @@ def test_a_log_that_is_not_caught_up_says_how_far_behind_it_is(
 
 
 def test_a_metric_says_how_far_behind_the_log_is() -> None:
-    log: Any = LogStub()
+    log: Any = LogStub(check=SimpleNamespace(entries_left=7))
     follower: Any = FollowerStub(behind=1250)
 
     metrics: Iterator[Any] = log_metrics(log, follower, COMMITTEE, COMMITTEE.rounds.genesis)
 
     samples = {sample.name: sample.value for metric in metrics for sample in metric.samples}
     assert samples["datadragon_ledger_behind_batches"] == 1250
+    assert samples["datadragon_log_unchecked_entries"] == 7
 
 
 def test_the_status_table_says_how_far_behind_an_operator_is() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dragon.errors import ArchiveUnavailable, ChunkDamaged
 from dragon_stream.archive import archiver as module
 from dragon_stream.archive.objects import Kind, State
 from dragon_stream.archive.room import OBJECTS_IN_ROOM
+from dragon_stream.damage import Damage
 from dragon_stream.records import HEAD_BYTES
 from dragon_stream.scrub import check_folder
 from dragon_stream.scrub_report import StreamReport
@@ -221,7 +223,11 @@ def test_an_upload_that_reads_back_differently_deletes_nothing(
         archive_all(streams)
         assert files(stream) == names
         assert not streams.index.objects(stream.id, Kind.SEGMENT, State.STORED)
-        assert "after its upload" in streams.archiver.last_error
+        error = streams.archiver.last_error
+        assert "after its upload" in error
+        # Everybody may read it: neither the digest of a segment nor its size.
+        assert error.startswith(f"{stream.id.hex()}/segments/{0:016d} ")
+        assert "bytes" not in error
 
 
 def test_an_object_that_somebody_deleted_is_uploaded_again_before_the_local_copy_goes(
@@ -238,6 +244,95 @@ def test_an_object_that_somebody_deleted_is_uploaded_again_before_the_local_copy
         streams.archiver.step()
         assert files(stream)[0] > 0
         assert all_data(streams, stream) == DATA
+
+
+def test_an_object_that_is_uploaded_again_ends_where_an_archived_one_begins(
+    tmp_path: Path, bucket: MemoryStore
+) -> None:
+    """The segment after it is not on the disk any more."""
+    with opened(tmp_path, bucket) as (streams, stream):
+        fill(streams, stream)
+        archive_all(streams)
+        lost = streams.index.find(stream.id, Kind.SEGMENT, 3)
+        assert lost is not None
+        del bucket.objects[lost.name]
+        streams.room.limit = SMALL
+        streams.archiver.step()
+        assert files(stream)[0] == 3
+        assert 6 not in files(stream)
+
+        streams.archiver.step()
+        assert lost.name in bucket.objects
+        assert not streams.damages.of(stream.id)
+        assert all_data(streams, stream) == DATA
+
+
+def test_a_damaged_stream_does_not_keep_the_data_of_others_on_the_disk(
+    tmp_path: Path, bucket: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_DELETIONS", 2)
+    with opened(tmp_path, bucket) as (streams, damaged):
+        fill(streams, damaged)
+        archive_all(streams)
+        other, _ = streams.streams.create(replace(CONFIG, name="two"))
+        fill(streams, other)
+        archive_all(streams)
+        before = files(damaged)
+        damaged.chunker.on_damaged(Damage("a file", None, None, "is damaged"))
+        streams.room.limit = streams.room.used
+        streams.archiver.step()
+        assert files(damaged) == before
+        assert files(other)[0] > 0
+        assert all_data(streams, other) == DATA
+
+
+def test_proofs_that_the_retention_has_deleted_take_no_room(
+    tmp_path: Path, bucket: MemoryStore
+) -> None:
+    with opened(tmp_path, bucket) as (streams, stream):
+        fill(streams, stream)
+        streams.archiver.measure()
+        assert streams.room.used == stream.chunker.segments.size() + 6 * len(b"a proof")
+        archive_all(streams)
+        streams.now_ms += 3_601_000
+        streams.store.forget_proofs(stream.id, streams.now_ms - 3_600_000)
+        for _ in range(2):
+            streams.archiver.step()
+        assert streams.index.last_window(stream.id) == -1  # no object is left
+        assert streams.room.used == stream.chunker.segments.size()
+
+
+def test_a_bucket_that_refuses_to_delete_does_not_keep_the_disk_full(
+    tmp_path: Path, bucket: MemoryStore
+) -> None:
+    def refuse(operation: str, name: str) -> None:
+        if operation == "delete":
+            down(operation, name)
+
+    with opened(tmp_path, bucket) as (streams, stream):
+        fill(streams, stream)
+        archive_all(streams)
+        bucket.before = refuse
+        streams.now_ms += 3_601_000
+        streams.store.forget_proofs(stream.id, streams.now_ms - 3_600_000)
+        streams.room.limit = SMALL
+        streams.archiver.step()
+        assert streams.archiver.last_error
+        assert files(stream)[0] > 0
+
+
+def test_after_a_failure_objects_are_uploaded_one_at_a_time(
+    tmp_path: Path, bucket: MemoryStore
+) -> None:
+    with opened(tmp_path, bucket) as (streams, stream):
+        fill(streams, stream)
+        bucket.before = down
+        streams.archiver.step()
+        assert bucket.operations() == ["put"] * module.CONCURRENT_UPLOADS
+        bucket.calls.clear()
+        streams.monotonic += 60
+        streams.archiver.step()
+        assert bucket.operations() == ["put"]
 
 
 def test_damaged_local_data_is_reported_and_never_archived(
@@ -259,6 +354,25 @@ def test_damaged_local_data_is_reported_and_never_archived(
         bucket.calls.clear()
         streams.archiver.step()
         assert not [name for _, name in bucket.calls if f"/{3:016d}-" in name]
+
+
+def test_a_segment_that_stays_on_the_disk_stops_no_start(
+    tmp_path: Path, bucket: MemoryStore
+) -> None:
+    """Damaged data stays, and later segments do not: also that of the last closed window's end."""
+    with opened(tmp_path, bucket) as (streams, stream):
+        fill(streams, stream)
+        streams.upload(stream, b"more")  # begins another segment
+        path = stream.chunker.segments.folder / f"{3:016d}.chunks"
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+        archive_all(streams)
+        streams.room.limit = 8
+        streams.archiver.step()
+        assert files(stream) == [3, len(DATA)]
+    with opened(tmp_path, bucket) as (streams, stream):
+        assert not stream.chunker.last_error
+        streams.upload(stream, b"still more")
+        assert streams.receipts.data(stream, len(DATA) - 1) == DATA[-1]
 
 
 class Killed(BaseException):

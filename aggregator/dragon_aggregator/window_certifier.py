@@ -25,6 +25,9 @@ from dragon_aggregator.pending_windows import Window
 from dragon_aggregator.vote_collector import NOT_ANSWERED, VoteCollector
 
 RETRY_SECONDS: Final = 1.0  # before a window without a quorum is voted on again
+# For signatures that did not come with the votes; the next vote asks for all. An operator that
+# votes and then does not answer could otherwise delay a window for half a round.
+GATHER_SECONDS: Final = 2.0
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -157,7 +160,8 @@ class WindowCertifier:
         claim, signed, now = agreement.claim, agreement.signatures, self._round_start()
         if claim.timestamp != now:
             claim, signed = replace(claim, timestamp=now), NO_SIGNATURES
-        ends = self._runtime.monotonic() + self._committee.rounds.collect_deadline_seconds
+        most = min(GATHER_SECONDS, self._committee.rounds.collect_deadline_seconds)
+        ends = self._runtime.monotonic() + most
         result = self._certifier.collect(claim, ends, signed=signed)
         _enter_refusals(window, result)
         return result.certificate

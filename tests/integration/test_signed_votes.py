@@ -23,6 +23,7 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.window import InvalidReason, WindowClaim
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.submission import Submission, VoteRequest
+from dragon_aggregator.window_certifier import GATHER_SECONDS
 from simulation import World
 from streams import Owner, Window, make_owner
 from submitting import (
@@ -314,6 +315,27 @@ def test_an_operator_that_answers_without_a_signature_is_asked_for_it(
     # Three have signed if one did not; else nothing can come of the vote of the fourth any more.
     assert bool(asked(world, "/attestations")) is (silent > 1)
     assert "operator_3" not in asked(world, "/attestations") or silent > 2
+
+
+def test_an_operator_that_votes_and_does_not_sign_delays_a_window_for_seconds_only(
+    world: World, owner: Owner, submission: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for half a round: the next vote has the signatures of those that were late."""
+    for name in world.operators[:2]:
+        forward(world, name, strip)
+    certifier = world.components(AGGREGATOR).window_queue._window_certifier
+    collect, waited = certifier._certifier.collect, list[float]()
+
+    def observe(claim: Any, ends: float, **more: Any) -> Any:
+        waited.append(ends - certifier._runtime.monotonic())
+        return collect(claim, ends, **more)
+
+    monkeypatch.setattr(certifier._certifier, "collect", observe)
+    step(world, 0.0)
+
+    assert world.committee.rounds.collect_deadline_seconds > GATHER_SECONDS
+    assert waited == [pytest.approx(GATHER_SECONDS, abs=0.1)]
+    assert len(certified(world, owner)) == 1
 
 
 def test_the_claim_of_the_next_round_is_signed_if_a_round_ends_during_the_vote(

@@ -100,5 +100,5 @@ def from_text(text: object) -> array[int]:
         raise ValueError("a column of integers must be text")
     try:
         return from_bytes(base64.b64decode(text, validate=True))
-    except binascii.Error as error:
-        raise ValueError(str(error)) from None
+    except binascii.Error:
+        raise ValueError("a column of integers must be base64") from None

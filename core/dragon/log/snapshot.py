@@ -120,9 +120,8 @@ def decode(snapshot: Snapshot, committees: Sequence[Committee], blocks: Blocks) 
         found = _decoded(json.loads(snapshot.content), snapshot.size, committees, blocks)
         if encode(found) != snapshot:
             raise ValueError("another encoding")
-    except (errors.InvalidEncoding, ValueError, LookupError, TypeError, AttributeError) as error:
-        message = f"the snapshot cannot be read: {type(error).__name__}"
-        raise errors.LogDamaged(message) from None
+    except (errors.InvalidEncoding, ValueError, LookupError, TypeError, AttributeError):
+        raise errors.LogDamaged("the snapshot cannot be read") from None
     return found
 
 

@@ -205,8 +205,10 @@ class Archiver:
             fault = Fault("differs", str(error))
         except ChunkDamaged as error:
             fault = Fault("damaged", str(error))
-        except (DiskError, OSError) as error:
+        except DiskError as error:
             fault = Fault("disk", str(error))
+        except OSError:
+            fault = Fault("disk", "a local file cannot be read or written")
         else:
             return []
         self.failures.labels(fault.reason).inc()

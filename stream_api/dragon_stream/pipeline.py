@@ -206,7 +206,8 @@ class Pipeline:
             row = stream.sealer.close(self._store, due, now_ms)
             self.counter.labels("close", "done").inc()
             with self._lock:
-                unfinished = self._unfinished.get(stream.id, 0) + 1
+                # Counted, because `_confirm` may have counted this window already.
+                unfinished = self._store.count_unfinished(stream.id)
                 self._unfinished[stream.id] = unfinished
             self._events.publish(stream.id, "closed", **_closed_facts(row))
             if unfinished <= MAX_ANNOUNCED_WINDOWS:

@@ -14,8 +14,8 @@ from dragon_stream.streams import Stream
 
 def stream_to_json(components: Components, stream: Stream, *, for_owner: bool) -> dict[str, object]:
     """Args: `for_owner`, whether the owner asks, who may know the bytes of any stream."""
-    row, last = stream.row, stream.sealer.last
-    closed = last.number + 1 if last else 0
+    row, certified = stream.row, components.store.certified(stream.id)
+    last = stream.sealer.last  # after that: no more windows are certified than closed
     return {
         "stream": to_hex(row.stream),
         "name": row.name,
@@ -29,8 +29,8 @@ def stream_to_json(components: Components, stream: Stream, *, for_owner: bool) -
         "created_ms": row.created_ms,
         "chunks": stream.chunker.sequence,
         "bytes": stream.chunker.total if for_owner or not row.hides_sizes else None,
-        "windows": closed,
-        "certified": closed - components.pipeline.unfinished(row.stream),
+        "windows": last.number + 1 if last else 0,
+        "certified": certified,
         "stopped": stream.chunker.last_error or None,
     }
 

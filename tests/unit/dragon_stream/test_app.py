@@ -299,6 +299,20 @@ def test_the_owner_can_list_the_digests_of_all_chunks_on_disk(
     assert page("?after=2") == {"chunks": [], "next": None}
 
 
+def test_a_window_that_was_just_closed_does_not_count_as_certified(world: StreamWorld) -> None:
+    """Also before the pipeline has noticed that it is closed."""
+    made = world.make("just-closed", mode="message")
+    world.upload(made, b"21.5")
+    own = world.components(STREAMS)
+    stream = own.streams.get(bytes.fromhex(made["stream"][2:]))
+    now_ms = round(1000 * world.clock.now) + 2000
+
+    stream.sealer.close(own.store, stream.chunker.due_chunks(now_ms), now_ms)
+
+    answer = world.ask(made, "").json()
+    assert (answer["windows"], answer["certified"]) == (1, 0)
+
+
 def test_errors_distinguish_open_chunks_from_unknown_ones(
     world: StreamWorld, stream: Mapping[str, Any]
 ) -> None:

@@ -15,7 +15,8 @@ from dragon.protocol.streams.chunks import ChunkHeader, decode_chunks, tree_of
 from dragon.protocol.streams.receipt import MAX_ENDORSEMENTS, Place, Proven, Receipt
 from dragon_stream.damage import Damage, Damaged, DamageReports
 from dragon_stream.proof_request import carried_window
-from dragon_stream.store import FILE, Store, WindowRow, digests_of
+from dragon_stream.store import Store, WindowRow, digests_of
+from dragon_stream.stream_tables import FILE
 from dragon_stream.streams import Stream, chunk_lengths
 from dragon_stream.window_sealer import window_openings
 

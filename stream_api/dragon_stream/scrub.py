@@ -39,7 +39,8 @@ from dragon_stream.damage import NO_STREAM, Damage, Damaged
 from dragon_stream.recovery import UNKNOWN, segment_names, unknown_folders
 from dragon_stream.scrub_report import Report, StreamReport
 from dragon_stream.segment_check import SegmentCheck
-from dragon_stream.store import FILE, SCHEMA, Store, StreamRow, WindowRow
+from dragon_stream.store import SCHEMA, Store, StreamRow, WindowRow
+from dragon_stream.stream_tables import FILE
 
 MAX_SQLITE_ERRORS: Final = 16  # messages of SQLite's own check that are reported
 _PAGE: Final = 256  # windows read at a time

@@ -15,7 +15,8 @@ from dragon_stream.damage import Damage, Damaged
 from dragon_stream.records import HEAD_BYTES, SUFFIX, Head, find_later, is_whole, parse_head
 from dragon_stream.recovery import segment_names, segment_path
 from dragon_stream.scrub_report import StreamReport
-from dragon_stream.store import FILE, Store, WindowRow, digests_of
+from dragon_stream.store import Store, WindowRow, digests_of
+from dragon_stream.stream_tables import FILE
 
 
 class SegmentCheck:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import enum
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
 from dragon.encoding import parse
-from dragon.errors import ChunkDamaged, InvalidEncoding, LogDamaged
+from dragon.errors import InvalidEncoding
 from dragon.protocol.claims.window import Statement
 from dragon.protocol.streams.chunks import decode_chunks
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.window import WindowHeader
-from dragon.storage.database import Database
 from dragon_stream.chunk_readings import decode
-from dragon_stream.damage import NO_STREAM, Damage
+from dragon_stream.damage import NO_STREAM
+from dragon_stream.stream_tables import StreamTables
 
 SCHEMA: Final = "dragon_stream:migrations"
-FILE: Final = "windows.db"
 DIGEST_BYTES: Final = 32  # SHA-256 of a chunk
 _UNCHANGING: Final = ("stream", "number", "header", "signature", "first", "count", "bytes", "at",
                       "chunks", "digests", "closed_ms")  # fmt: skip
@@ -138,43 +136,11 @@ def checksum(values: Sequence[object]) -> int:
     return crc
 
 
-class Store:
+class Store(StreamTables):
     """Access to the tables.
 
     Methods that read or write a window raise ChunkDamaged if its row, or the file, is damaged.
     """
-
-    def __init__(
-        self,
-        database: Database,
-        on_damage: Callable[[bytes, Damage], None] = lambda _stream, _damage: None,
-    ) -> None:
-        """`on_damage` is told of damage; see `DamageReports.report`."""
-        self._database = database
-        self._on_damage = on_damage
-
-    @contextmanager
-    def _read(self, stream: bytes) -> Iterator[Connection]:
-        with self._watched(stream), self._database.read() as connection:
-            yield connection
-
-    @contextmanager
-    def _write(self, stream: bytes) -> Iterator[Connection]:
-        with self._watched(stream), self._database.write() as connection:
-            yield connection
-
-    @contextmanager
-    def _watched(self, stream: bytes) -> Iterator[None]:
-        """Turn what SQLite says of a damaged file into ChunkDamaged, which names the stream."""
-        try:
-            yield
-        except LogDamaged as error:
-            what = str(error).removeprefix(f"{self._database.path} ")
-            raise self._damaged(stream, what) from None
-
-    def _damaged(self, stream: bytes, what: str, **facts: object) -> ChunkDamaged:
-        self._on_damage(stream, Damage(FILE, None, None, what))
-        return ChunkDamaged(f"{FILE} {what}", **facts)
 
     # Streams
 

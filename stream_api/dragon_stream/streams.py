@@ -21,7 +21,8 @@ from dragon_stream.damage import NO_STREAM, Damage, DamageReports
 from dragon_stream.keys import SEED_BYTES, StreamKeys
 from dragon_stream.recovery import UNKNOWN, ChunkLength, Closed, unknown_folders
 from dragon_stream.segments import ArchivedSegments, Segments
-from dragon_stream.store import FILE, Store, StreamRow, WindowRow
+from dragon_stream.store import Store, StreamRow, WindowRow
+from dragon_stream.stream_tables import FILE
 from dragon_stream.window_sealer import WindowSealer
 from dragon_stream.window_sizes import WindowSizes, may_adapt
 from dragon_stream.writer import Writer

@@ -7,18 +7,17 @@ object counts as stored only after it was read back; only then may anything loca
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from dragon.errors import ChunkDamaged, LogDamaged
 from dragon.storage.database import Database
 from dragon_stream.archive.objects import ArchivedObject, Kind, State
 from dragon_stream.damage import Damage
-from dragon_stream.store import FILE, checksum
+from dragon_stream.store import checksum
+from dragon_stream.stream_tables import StreamTables
 
 SCHEMA: Final = "dragon_stream.archive:migrations"
 _KEY: Final = "stream = :stream AND kind = :kind AND first = :first"
@@ -47,7 +46,7 @@ class Total:
     local: int  # bytes that the disk may still hold
 
 
-class ArchiveIndex:
+class ArchiveIndex(StreamTables):
     """Access to the tables. All methods raise ChunkDamaged if a row, or the file, is damaged."""
 
     def __init__(
@@ -55,33 +54,9 @@ class ArchiveIndex:
         database: Database,
         on_damage: Callable[[bytes, Damage], None] = lambda _stream, _damage: None,
     ) -> None:
-        """`on_damage` is told of damage; see `DamageReports.report`."""
-        self._database = database
-        self._on_damage = on_damage
+        super().__init__(database, on_damage)
         self._lock = threading.Lock()  # guards the next line
         self._has_segments: set[bytes] | None = None  # streams; None before the first question
-
-    @contextmanager
-    def _read(self, stream: bytes) -> Iterator[Connection]:
-        with self._watched(stream), self._database.read() as connection:
-            yield connection
-
-    @contextmanager
-    def _write(self, stream: bytes) -> Iterator[Connection]:
-        with self._watched(stream), self._database.write() as connection:
-            yield connection
-
-    @contextmanager
-    def _watched(self, stream: bytes) -> Iterator[None]:
-        try:
-            yield
-        except LogDamaged as error:
-            what = str(error).removeprefix(f"{self._database.path} ")
-            raise self._damaged(stream, what) from None
-
-    def _damaged(self, stream: bytes, what: str) -> ChunkDamaged:
-        self._on_damage(stream, Damage(FILE, None, None, what))
-        return ChunkDamaged(f"{FILE} {what}")
 
     # Objects
 

@@ -12,7 +12,8 @@ from dragon_stream.archive.objects import ArchivedObject, Kind
 from dragon_stream.damage import Damaged
 from dragon_stream.records import HEAD_BYTES, is_whole, parse_head
 from dragon_stream.recovery import segment_path
-from dragon_stream.store import FILE, Store, digests_of
+from dragon_stream.store import Store, digests_of
+from dragon_stream.stream_tables import FILE
 
 
 @dataclass(frozen=True, slots=True)

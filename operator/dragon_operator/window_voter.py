@@ -120,6 +120,14 @@ class WindowVoter:
         self._check_predecessor(claim.stream, claim.previous)
         return windows
 
+    def may_sign_with_vote(self, stream: bytes, verdict: WindowVerdict) -> bool:
+        """Whether a verdict may be signed before the aggregator asks for it.
+
+        Not an invalid one of a new stream: it would be charged to `refutations` whether or not the
+        aggregator's own limit, which is lower, lets it be certified.
+        """
+        return verdict.finding.is_valid or self.known_streams.is_known(stream)
+
     def check_refutation(self, claim: WindowClaim) -> None:
         """Refuse to sign too many invalid windows of new streams.
 

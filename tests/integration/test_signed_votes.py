@@ -144,17 +144,36 @@ def forward(world: World, name: str, change: Callable[[dict[str, Any]], object])
 
 @pytest.mark.parametrize("right", [True, False], ids=["valid", "invalid"])
 def test_one_request_to_each_operator_makes_a_certificate(
-    world: World, owner: Owner, window: Window, right: bool
+    world: World, owner: Owner, window: Window, submission: Submission, right: bool
 ) -> None:
-    submit_complete(world, owner, window, owner.prove(window) if right else b"no proof")
-
     step(world, 0.0)
+    if not right:  # of a stream that is known by its first window
+        world.sent.clear()
+        window = owner.window([b"22.5"], previous=window)
+        submit_complete(world, owner, window, b"no proof")
+        step(world, 0.0)
 
     assert asked(world, "/windows") == list(world.operators)
     assert asked(world, "/attestations") == []
-    [(claim, signers)] = certified(world, owner)
+    *_, (claim, signers) = certified(world, owner)
     assert claim.reason is (InvalidReason.NONE if right else InvalidReason.STARK)
     assert claim.timestamp == round_start(world)
+    assert len(signers) == 3
+
+
+def test_an_invalid_window_of_a_new_stream_is_signed_only_when_the_aggregator_asks(
+    world: World, owner: Owner, window: Window
+) -> None:
+    """So its own limit on refutations comes first, and operators are not charged before."""
+    submit_complete(world, owner, window, b"no proof")
+    answer = vote(world, "operator_1", owner.submission(window, b"no proof"))
+    assert (answer["verdict"], answer["signature"], answer["refusal"]) == ("invalid", None, None)
+
+    step(world, 0.0)
+
+    assert asked(world, "/attestations")
+    [(claim, signers)] = certified(world, owner)
+    assert claim.reason is InvalidReason.STARK
     assert len(signers) == 3
 
 

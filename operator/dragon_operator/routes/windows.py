@@ -40,7 +40,7 @@ _UNSIGNED: Final[Mapping[str, Json]] = {
 
 def routes(components: Components, votes: Counter, attested: Counter) -> Routes:
     """Build the route; `votes` counts verdicts and refusals, `attested` signatures and refusals."""
-    routes = Routes("votes", __name__)
+    routes, voter = Routes("votes", __name__), components.window_voter
 
     @routes.post(
         "/windows",
@@ -54,15 +54,19 @@ def routes(components: Components, votes: Counter, attested: Counter) -> Routes:
         """Vote on a window of a stream and sign the verdict, or record its announcement."""
         try:
             asked = VoteRequest.from_json(web.body())
-            verdict = components.window_voter.vote(asked.submission)
+            verdict = voter.vote(asked.submission)
         except AttestationRefused as error:
             votes.labels(error.reason).inc()
             raise
         votes.labels(str(verdict.finding.verdict) if verdict else "announced").inc()
-        signed = _UNSIGNED
-        if verdict is not None and asked.timestamp is not None:
+        submission, signed = asked.submission, _UNSIGNED
+        if (
+            verdict is not None
+            and asked.timestamp is not None
+            and voter.may_sign_with_vote(submission.stream, verdict)
+        ):
             signed = _attest(components, attested, verdict.claim(asked.timestamp))
-        return jsonify(operator=components.myself, **_vote(asked.submission, verdict), **signed)
+        return jsonify(operator=components.myself, **_vote(submission, verdict), **signed)
 
     return routes
 

@@ -99,7 +99,7 @@ def answer(strings: Strings) -> Strings:
         said = [_FINDING, finding.reason.encode(), _text(finding.detail)]
     except AttestationRefused as refused:
         said = [_REFUSED, refused.reason.encode(), _text(str(refused))]
-    except Exception as error:  # a fault of ours: the worker must survive it, as a thread would
+    except Exception as error:  # a fault of this code must not end the worker
         return [_FAILED, type(error).__name__.encode()]
     return [*said, b"%.9f" % (time.thread_time() - begun)]
 

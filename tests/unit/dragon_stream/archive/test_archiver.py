@@ -15,7 +15,7 @@ from dragon_stream.archive import archiver as module
 from dragon_stream.archive.objects import Kind, State
 from dragon_stream.archive.room import MEGABYTE, OBJECTS_IN_ROOM, Room
 from dragon_stream.archive.settings import MIN_LOCAL_MB
-from dragon_stream.damage import Damage
+from dragon_stream.damage import Damage, Damaged
 from dragon_stream.ingest_session import credit_for
 from dragon_stream.records import HEAD_BYTES
 from dragon_stream.scrub import check_folder
@@ -167,6 +167,24 @@ def test_proofs_that_only_the_archive_has_are_read_there(
             assert streams.reader.proof(stream.id, number) == b"a proof"
         assert streams.store.proof_sizes(stream.id, 0, 5) == dict.fromkeys(range(6), 7)
         assert streams.reader.proof(stream.id, 6) is None
+
+
+def test_a_proof_that_was_changed_in_the_bucket_is_refused_and_read_again_later(
+    tmp_path: Path, bucket: MemoryStore
+) -> None:
+    with opened(tmp_path, bucket) as (streams, stream):
+        fill(streams, stream)
+        archive_all(streams)
+        [name] = [name for name in bucket.objects if name.endswith(".proofs")]
+        genuine = bucket.objects[name]
+        bucket.objects[name] = genuine[:7] + b"A proof" + genuine[14:]
+
+        assert streams.reader.proof(stream.id, 0) == b"a proof"
+        with pytest.raises(Damaged, match="another proof of window 1"):
+            streams.reader.proof(stream.id, 1)
+
+        bucket.objects[name] = genuine
+        assert streams.reader.proof(stream.id, 1) == b"a proof"
 
 
 def test_few_proofs_wait_for_others_and_many_do_not(tmp_path: Path, bucket: MemoryStore) -> None:

@@ -84,9 +84,12 @@ Response = Callable[[str, str, Answer], Answer]
 
 
 class Proxy:
-    """Forwards requests. `on_request` may answer itself, `on_response` may change an answer."""
+    """Forwards requests. `on_request` may answer itself, `on_response` may change an answer.
 
-    def __init__(self, target: int) -> None:
+    After its end another one may listen on the same `port`: the server was gone for a while.
+    """
+
+    def __init__(self, target: int, port: int = 0) -> None:
         self.on_request: Request = lambda _method, _path: None
         self.on_response: Response = lambda _method, _path, answer: answer
         self.seen: list[tuple[str, str]] = []
@@ -119,10 +122,11 @@ class Proxy:
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.port = int(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> Self:

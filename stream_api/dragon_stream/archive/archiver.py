@@ -300,7 +300,7 @@ class Archiver:
             raise ObjectDiffers(f"{packed.object.place} {what}") from None
         self._index.mark_stored(packed.object, packed.proofs)
         facts = {"object": packed.object.name, "kind": str(waiting.kind)}
-        logger.info("archived", stream=to_hex(waiting.stream.id), **facts)
+        logger.info("object_archived", stream=to_hex(waiting.stream.id), **facts)
 
     def _report(self, waiting: Waiting, error: Damaged) -> None:
         """Damaged data stays where it is: it is reported, and not archived."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from dragon.errors import DragonError
 from dragon.net.operator_client import Ballot
 from dragon.protocol import bls, certificate
@@ -14,6 +16,8 @@ from dragon.protocol.claims.window import InvalidReason, WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
+
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +126,16 @@ def combine(
 def valid_signatures(
     claim: Claim, signatures: Mapping[str, bytes], committee: Committee
 ) -> dict[str, bytes]:
-    """Return those signatures on the claim that are valid, each verified alone."""
+    """Return those signatures on the claim that are valid, each verified alone.
+
+    The others are logged: an operator that signs correctly never sends one.
+    """
     root = claim.root(committee.id)
-    return {
+    valid = {
         operator: signature
         for operator, signature in signatures.items()
         if operator in committee.keys and bls.is_signed(committee.keys[operator], root, signature)
     }
+    for operator in signatures.keys() - valid.keys():
+        logger.warning("false_signature", operator=operator, claim=claim.to_json())
+    return valid

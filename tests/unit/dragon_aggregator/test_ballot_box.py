@@ -129,3 +129,30 @@ def test_a_false_signature_gets_into_no_certificate(false: str, order: tuple[int
     assert found.certificate is not None
     found.certificate.verify(COMMITTEE)
     assert liar not in found.certificate.signers
+
+
+@pytest.mark.parametrize("false", [each for each in FALSE if each != "for another committee"])
+def test_a_false_signature_is_logged_once_with_its_operator_and_window(
+    false: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    liar, *honest = OPERATORS
+    made = box()
+    for operator, ballot in [
+        (liar, FALSE[false](liar)),
+        *((name, signed(name)) for name in honest),
+    ]:
+        made.add(operator, ballot)
+
+    [logged] = caplog.records
+    assert (logged.levelname, logged.getMessage()) == ("WARNING", "false_signature")
+    fields = logged.__dict__["fields"]
+    assert fields["operator"] == liar
+    assert fields["claim"] == claim().to_json()
+
+
+def test_valid_signatures_log_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    made = box()
+    for operator in OPERATORS:
+        made.add(operator, signed(operator))
+
+    assert not caplog.records

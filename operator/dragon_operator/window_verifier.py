@@ -7,6 +7,7 @@ worker that ends is replaced, and its window is verified here.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -58,6 +59,7 @@ class WindowVerifier:
         waiting: windows that may wait for a worker.
         make: makes a worker.
         load: makes this process use the compiled verifier; called if there are no workers.
+        monotonic: returns seconds.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class WindowVerifier:
         *,
         make: Callable[[], Worker[WindowCase, Judgement]] = make_process,
         load: Callable[[], None] = compiled_verification.load,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._size, self._waiting = size, waiting
-        self._make, self._load = make, load
+        self._make, self._load, self._monotonic = make, load, monotonic
         self._lock = threading.Lock()  # guards everything below
         self._pool: Pooled | None = None
         self._closed = False
@@ -82,7 +85,9 @@ class WindowVerifier:
             return
         with self._lock:
             if self._pool is None and not self._closed:
-                self._pool = Pool(self._size, self._waiting, self._make)
+                self._pool = Pool(
+                    self._size, self._waiting, self._make, self._monotonic, can_cancel=False
+                )
                 logger.info("verifiers_started", workers=self._size)
 
     def close(self) -> None:
@@ -109,7 +114,8 @@ class WindowVerifier:
 
         Args:
             case: the window with its objects.
-            charge: receives the processor seconds that another process has used.
+            charge: receives the processor seconds that another process has used; of a worker that
+                did not finish in time, the seconds that it was held.
 
         Raises AttestationRefused: there is no finding. `busy`: no worker has answered in time.
         """
@@ -117,7 +123,7 @@ class WindowVerifier:
         if pool is None or not pool.started_workers:
             return case.judge()
         try:
-            judged = pool.do(case, VERIFICATION_SECONDS)
+            judged = pool.do(case, VERIFICATION_SECONDS, overran=charge)
         except WorkerDied as error:
             return self._judge_here(case, str(error))
         except (Busy, Overdue) as error:

@@ -171,7 +171,6 @@ def test_a_worker_that_hangs_is_replaced_and_its_window_is_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(window_verifier, "VERIFICATION_SECONDS", 0.2)
-    monkeypatch.setattr("dragon.node.workers.pool.CANCEL_SECONDS", 0.1)
     for pid in workers.pids:
         os.kill(pid, signal.SIGSTOP)
 

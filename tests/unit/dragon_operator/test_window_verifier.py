@@ -75,10 +75,6 @@ def answers_nonsense() -> Judgement:
     raise errors.WorkerDied("the worker sent an invalid answer")
 
 
-def hangs() -> Judgement:
-    raise errors.Overdue("the worker did not finish within the deadline")
-
-
 class Verifier:
     """A verifier with two workers, and what it charged."""
 
@@ -87,7 +83,10 @@ class Verifier:
         self.loaded = 0
         self.charged: list[float] = []
         self.answer = answer
-        self.made = WindowVerifier(size, 4, make=self._make, load=self._load)
+        self.now = 0.0  # monotonic seconds
+        self.made = WindowVerifier(
+            size, 4, make=self._make, load=self._load, monotonic=lambda: self.now
+        )
 
     def _make(self) -> Worker:
         self.workers.append(Worker(self._answer))
@@ -95,6 +94,10 @@ class Verifier:
 
     def _answer(self) -> Judgement:
         return self.answer()  # as it is then
+
+    def hang(self) -> Judgement:
+        self.now += VERIFICATION_SECONDS
+        raise errors.Overdue("the worker did not finish within the deadline")
 
     def _load(self) -> None:
         self.loaded += 1
@@ -156,13 +159,27 @@ def test_a_window_whose_worker_fails_is_verified_here(
 
 
 def test_a_window_that_no_worker_verifies_in_time_is_busy(started: Started) -> None:
-    """Never `invalid`: nothing is known of the window."""
-    verifier, case = started(hangs), Case()
+    """Never `invalid`: nothing is known of the window. Its stream pays for the worker."""
+    verifier, case = started(finds), Case()
+    verifier.answer = verifier.hang
 
     with pytest.raises(errors.AttestationRefused) as refused:
         verifier.judge(case)
     assert refused.value.reason == RefusalReason.BUSY
-    assert case.judged_here == 0
+    assert (case.judged_here, verifier.charged) == (0, [VERIFICATION_SECONDS])
+
+
+def test_a_worker_that_hangs_is_ended_before_its_window_is_busy(started: Started) -> None:
+    """Else the stream could hold a worker while its slot is free for its next window."""
+    verifier = started(finds)
+    verifier.answer = verifier.hang
+
+    with pytest.raises(errors.AttestationRefused):
+        verifier.judge(Case())
+
+    assert [worker.stopped for worker in verifier.workers[:2]].count(True) == 1
+    assert verifier.made.replaced_workers == 1
+    until(lambda: verifier.made.started_workers == 2)
 
 
 def test_workers_that_died_while_idle_are_replaced(started: Started) -> None:

@@ -3,7 +3,7 @@
 Each worker runs one job at a time. A bounded number of jobs waits; further jobs are refused with
 Busy. A job that overruns its deadline, or that its client does not wait for, is cancelled: the
 worker stops after the stage that it computes, and takes the next job. A worker that dies, or does
-not stop, is replaced, and only its own job fails.
+not stop, is replaced, and only its own job fails. So is one whose jobs have no stages, at once.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class Pool(Generic[JobT, ResultT]):
         make: makes a worker.
         monotonic: returns seconds.
         job_errors: these errors say that the job is wrong; the worker that reported them stays.
+        can_cancel: whether workers stop after a stage of their job. One that cannot is replaced as
+            soon as its job overruns, so that the job holds no worker after `do` has returned.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class Pool(Generic[JobT, ResultT]):
         monotonic: Callable[[], float] = time.monotonic,
         *,
         job_errors: tuple[type[Exception], ...] = (),
+        can_cancel: bool = True,
     ) -> None:
         self._make = make
+        self._can_cancel = can_cancel
         self._job_errors = job_errors
         self._monotonic = monotonic
         self._idle: queue.Queue[_Slot[JobT, ResultT]] = queue.Queue()
@@ -101,13 +105,21 @@ class Pool(Generic[JobT, ResultT]):
         """The number of jobs that wait for a worker."""
         return self._waiting
 
-    def do(self, job: JobT, seconds: float, is_gone: IsGone = lambda: False) -> ResultT:
+    def do(
+        self,
+        job: JobT,
+        seconds: float,
+        is_gone: IsGone = lambda: False,
+        overran: Callable[[float], None] = lambda _: None,
+    ) -> ResultT:
         """Run a job within `seconds`, including the time that it waits for a worker.
 
         Args:
             job: what to do.
             seconds: the deadline.
             is_gone: whether the client does not wait any longer. Its job is then cancelled.
+            overran: receives the seconds that a worker was held by a job that it did not finish in
+                time.
 
         Raises Busy: the queue is full. Overdue: the deadline passed. ClientGone: the client does
         not wait. WorkerDied: the worker failed; try again. One of `job_errors`: the job is wrong.
@@ -120,11 +132,18 @@ class Pool(Generic[JobT, ResultT]):
                 f"{self.max_waiting} waiting places); try again later"
             )
         try:
-            return self._dispatch(job, latest, ends, is_gone)
+            return self._dispatch(job, latest, ends, is_gone, overran)
         finally:
             self._admitted.release()
 
-    def _dispatch(self, job: JobT, latest: float, ends: float, is_gone: IsGone) -> ResultT:
+    def _dispatch(
+        self,
+        job: JobT,
+        latest: float,
+        ends: float,
+        is_gone: IsGone,
+        overran: Callable[[float], None],
+    ) -> ResultT:
         """Run the job on an idle worker.
 
         It must start before `latest`: a job that cannot finish in time would only be cancelled.
@@ -133,14 +152,15 @@ class Pool(Generic[JobT, ResultT]):
         while not worker.is_alive():  # it died while it was idle
             self._replace(slot)
             slot, worker = self._take_idle(latest, is_gone)
+        begun = self._monotonic()
         try:
-            result = worker.do(job, ends - self._monotonic(), is_gone)
+            result = worker.do(job, ends - begun, is_gone)
         except self._job_errors:
             self._idle.put(slot)
             raise
         except errors.Overdue:
-            slot.must_cancel = True
-            slot.changed.set()
+            overran(self._monotonic() - begun)
+            self._end_job(slot)
             raise
         except BaseException:
             # The worker is dead or out of step: its next answer could belong to another job.
@@ -148,6 +168,14 @@ class Pool(Generic[JobT, ResultT]):
             raise
         self._idle.put(slot)
         return result
+
+    def _end_job(self, slot: _Slot[JobT, ResultT]) -> None:
+        """Have a job end that has overrun its deadline."""
+        if not self._can_cancel:
+            self._replace(slot)
+            return
+        slot.must_cancel = True
+        slot.changed.set()
 
     def _take_idle(self, latest: float, is_gone: IsGone) -> _Taken[JobT, ResultT]:
         with self._lock:

@@ -234,7 +234,7 @@ def serve(environ: Mapping[str, str]) -> None:
     nodes = load_nodes(settings.nodes_files, settings.pinned)
     serve_with_gunicorn(
         lambda: build(settings, nodes),
-        name="stream_api",
+        name=settings.name,
         host=settings.host,
         port=settings.port,
         threads=settings.threads,

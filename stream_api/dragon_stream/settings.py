@@ -93,6 +93,7 @@ class Settings:
     known_clients: tuple[str, ...] = ()
     earlier: Sequence[Committee] = ()  # of a lineage: the committees before that one
     archive: ArchiveSettings | None = None
+    name: str = "stream_api"  # in log messages
 
     @property
     def pinned(self) -> Sequence[Committee]:
@@ -125,6 +126,7 @@ class Settings:
             data=values.path("STREAM_DATA"),
             nodes_files=values.paths("SEQUENCER_NODES_FILE"),
             max_pending_windows=values.integer("STREAM_WAITING", 256, least=2, most=100_000),
+            name=values.text("DRAGON_SERVICE", "stream_api"),
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5300, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 96, least=24, most=256),

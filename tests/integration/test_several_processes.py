@@ -92,6 +92,12 @@ def test_new_streams_are_spread_and_found_again(fleet: Fleet, tmp_path: Path) ->
     fleet.wait_until(shown, "the explorer shows the streams of both services", PATIENCE)
 
 
+def test_each_service_logs_under_its_own_name(fleet: Fleet) -> None:
+    for name in (STREAMS, SECOND, PROVER, SECOND_PROVER):
+        lines = fleet.home.output(name).read_text().splitlines()
+        assert {json.loads(line)["service"] for line in lines if line[:1] == "{"} == {name}
+
+
 def test_all_windows_are_certified_although_a_prover_is_killed(fleet: Fleet) -> None:
     """It is killed during the load, and stays dead."""
     home, uploads = fleet.home, []

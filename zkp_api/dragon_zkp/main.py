@@ -53,7 +53,7 @@ def serve(environ: Mapping[str, str]) -> None:
     settings = Settings.from_environ(environ)
     serve_http(
         lambda: build(settings),
-        name="zkp_api",
+        name=settings.name,
         host=settings.host,
         port=settings.port,
         threads=settings.threads,

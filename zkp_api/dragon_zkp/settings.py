@@ -37,6 +37,7 @@ class Settings:
     port: int
     threads: int
     tls: Tls = PLAIN
+    name: str = "zkp_api"  # in log messages
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
 
@@ -50,6 +51,7 @@ class Settings:
             max_waiting=values.integer("ZKP_WAITING", 8, least=0, most=256),
             deadline_seconds=values.integer("ZKP_DEADLINE_MS", 10_000, least=100, most=12_000)
             / 1000,
+            name=values.text("DRAGON_SERVICE", "zkp_api"),
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5200, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 32, least=4, most=256),

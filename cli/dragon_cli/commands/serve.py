@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from dragon.errors import DragonError, SettingsError
 from dragon_cli import lifeline, services
 from dragon_cli.completions import complete_operators, complete_ranks
+from dragon_cli.errors import NotListed
 from dragon_cli.fleet import home_operators
 from dragon_cli.fleet.layout import (
     EXPLORER,
@@ -97,6 +98,8 @@ def serve(
     if source is ParameterSource.COMMANDLINE:  # without it, variables may name every file
         Home(home).check_exists()
     fleet, name = Home(home), operator or folder or FOLDERS.get(service, service)
+    if folder is not None:
+        _check_listed(fleet, service, folder)
     if service == "aggregator" and rank:
         name = f"aggregator_{rank}"
     is_set = bool(os.environ.get("DRAGON_PORT"))
@@ -111,6 +114,15 @@ def serve(
         environ["OPERATOR_FROM_CHECKPOINT"] = "1"
     lifeline.hold(os.environ)
     services.service(service)(environ)
+
+
+def _check_listed(home: Home, service: str, name: str) -> None:
+    """Raise NotListed if the fleet has other services of the kind, and none of this name."""
+    listed = home.provers() if service == "zkp" else home.stream_services()
+    if listed and name not in listed:
+        what = "prover" if service == "zkp" else "stream service"
+        message = f"The fleet has no {what} {name}; it has {', '.join(listed)}."
+        raise with_hint(NotListed(message), f"They are listed in {home.services_file}.")
 
 
 def _ids(home: Home) -> str:

@@ -19,6 +19,8 @@ def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0
     """
     listening = {"DRAGON_HOST": host, "DRAGON_PORT": str(port), **transport(home, service)}
     kind = service_kind(service)
+    if kind in {"zkp", "stream"}:
+        listening["DRAGON_SERVICE"] = service
     if kind == "zkp":
         return listening | {"ZKP_TOKEN_FILE": str(home.token(service))}
     common = listening | {

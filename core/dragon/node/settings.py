@@ -34,6 +34,10 @@ MEANINGS: Final[Mapping[str, str]] = {
         "separated by commas, while the network replaces its nodes: a list that an earlier "
         "committee has named, and the one that holds does not, no longer counts."
     ),
+    "DRAGON_SERVICE": (
+        "Name of the service in its log messages and in process lists, of a prover or a stream "
+        "service. `dragon serve --name` sets it."
+    ),
     "DRAGON_HOST": "Address to listen on.",
     "DRAGON_PORT": "Port to listen on.",
     "DRAGON_THREADS": "Requests that are served at the same time; further ones wait.",

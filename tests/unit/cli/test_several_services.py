@@ -152,16 +152,49 @@ def test_there_are_1_to_16_of_each(tmp_path: Path, option: str, number: str) -> 
     assert run("init", "--home", tmp_path / "fleet", option, number) == 2
 
 
+@pytest.mark.parametrize(
+    ("service", "name", "listed"),
+    [
+        ("stream", "stream_api_9", "no stream service stream_api_9; it has stream_api, stream_api"),
+        ("zkp", "zkp_api_9", "no prover zkp_api_9; it has zkp_api, zkp_api_2, zkp_api_3"),
+    ],
+)
+def test_serve_refuses_a_service_that_the_fleet_does_not_have(
+    home: Home,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    service: str,
+    name: str,
+    listed: str,
+) -> None:
+    monkeypatch.setattr(services, "service", lambda _: pytest.fail("it was started"))
+    assert run("serve", service, "--name", name, "--home", home.path) == 1
+    err = " ".join(capsys.readouterr().err.split())
+    assert listed in err
+    assert "services.json" in err
+
+
+def test_serve_runs_a_named_service_where_no_list_of_services_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that has only the files which its variables name."""
+    served: list[dict[str, str]] = []
+    monkeypatch.setattr(services, "service", lambda _: lambda environ: served.append(dict(environ)))
+    assert run("serve", "stream", "--name", "stream_api_2", "--home", tmp_path) == 0
+    assert served[0]["DRAGON_SERVICE"] == "stream_api_2"
+
+
 def test_serve_runs_the_named_service(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[dict[str, str]] = []
     monkeypatch.setattr(services, "service", lambda _: lambda environ: served.append(dict(environ)))
-    for name in ("DRAGON_PORT", "STREAM_TOKEN_FILE", "ZKP_TOKEN_FILE"):
+    for name in ("DRAGON_PORT", "DRAGON_SERVICE", "STREAM_TOKEN_FILE", "ZKP_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
     assert run("serve", "stream", "--name", "stream_api_2", "--home", home.path) == 0
     assert run("serve", "zkp", "--name", "zkp_api_3", "--home", home.path) == 0
     assert run("serve", "zkp", "--home", home.path) == 0
 
     stream, third, first = served
+    assert [each["DRAGON_SERVICE"] for each in served] == ["stream_api_2", "zkp_api_3", "zkp_api"]
     assert stream["DRAGON_PORT"] == "5301"
     assert stream["STREAM_TOKEN_FILE"] == str(home.token("stream_api_2"))
     assert (third["DRAGON_PORT"], first["DRAGON_PORT"]) == ("5202", "5200")

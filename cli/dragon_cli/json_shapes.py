@@ -187,7 +187,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "committee: epoch, committee, seat, logs, pending: list of committee, short_id, approved, "
         "needed",
         "operators: list of operator, ready, reasons, size, root, nodes; or operator, trouble",
-        "services: list of service, ready, reasons; or service, trouble",
+        "services: list of service, ready, reasons, degraded; or service, trouble",
     ),
     "stream archive": ("*: the answer to `GET /archive`",),
     "stream check": ("verdict: `whole` or `damaged`", "streams", "damages"),

@@ -132,6 +132,10 @@ def test_all_windows_are_certified_although_a_prover_is_killed(fleet: Fleet) -> 
         ready = fleet.get(service, "/readyz")
         assert ready["reasons"] == []
         assert str(ready["degraded"]).startswith(f"['prover: {dead}: no answer")
+    _, status, _ = dragon(fleet, "status")
+    services = {each["service"]: each for each in status["services"]}
+    assert services[STREAMS]["ready"] is True
+    assert services[STREAMS]["degraded"][0].startswith(f"prover: {dead}: no answer")
     fleet.start(PROVER)
 
     def recovered() -> bool:

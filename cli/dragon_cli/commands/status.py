@@ -38,7 +38,8 @@ def status(home: Path, ca: Path | None, watching: bool, every: int | None, as_js
     """Show every node, how many logs agree, and which services are ready.
 
     The exit code is 1 if nothing is certified now, although services may answer. A stream service
-    or an explorer that is not ready is named and does not change it: they certify nothing.
+    or an explorer that is not ready is named and does not change it: they certify nothing. One
+    that is `degraded` does its work in spite of a fault, which is named.
     """
     seconds = check_watch(watching=watching, every=every, as_json=as_json)
     http = queries.connect(Home(home), ca)
@@ -123,8 +124,12 @@ def _document(answers: Answers) -> dict[str, object]:
 def _service_as_json(view: ServiceView) -> dict[str, object]:
     if view.error:
         return {"service": view.service, "trouble": view.error}
-    reasons = list(view.reasons)
-    return {"service": view.service, "ready": not reasons, "reasons": reasons}
+    return {
+        "service": view.service,
+        "ready": not view.reasons,
+        "reasons": list(view.reasons),
+        "degraded": list(view.degraded),
+    }
 
 
 def _as_json(view: View) -> dict[str, object]:

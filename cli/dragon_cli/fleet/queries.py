@@ -52,6 +52,7 @@ class ServiceView:
     service: str
     error: str = ""  # why the service could not be read
     reasons: tuple[str, ...] = ()  # why the service is not ready
+    degraded: tuple[str, ...] = ()  # faults in spite of which it does its work
 
 
 def connect(home: Home, ca: Path | None) -> HttpClient:
@@ -92,7 +93,8 @@ def service_views(urls: Mapping[str, str], http: HttpClient) -> list[ServiceView
 
     def view_of(name: str) -> ServiceView:
         try:
-            return ServiceView(name, reasons=reasons(http, urls[name]))
+            ready = readiness(http, urls[name])
+            return ServiceView(name, reasons=ready.reasons, degraded=ready.degraded)
         except PeerError as error:
             return ServiceView(name, error=str(error))
 
@@ -235,18 +237,24 @@ class Readiness:
     reasons: tuple[str, ...]  # why it is not ready
     checkpoint_age: int | None = None
     round_age: int | None = None
+    degraded: tuple[str, ...] = ()  # faults in spite of which it does its work
 
 
 def readiness(http: HttpClient, url: str) -> Readiness:
     """Return whether the service at `url` is ready. Raises PeerError."""
     answer = http.get(f"{url}/readyz", deadline=TIMEOUT_SECONDS)
     body = answer.json()
-    listed = body.get("reasons") if isinstance(body, dict) else None
-    found = tuple(map(str, listed)) if isinstance(listed, list) else ()
+    found = _texts(body, "reasons")
     if not found and answer.status != 200:
         found = (f"answered {answer.status}",)
     ages = body.get("certification") if isinstance(body, dict) else None
-    return Readiness(found, *(_age(ages, each) for each in ("checkpoint", "round")))
+    checkpoint_age, round_age = (_age(ages, each) for each in ("checkpoint", "round"))
+    return Readiness(found, checkpoint_age, round_age, _texts(body, "degraded"))
+
+
+def _texts(body: Json, member: str) -> tuple[str, ...]:
+    listed = body.get(member) if isinstance(body, dict) else None
+    return tuple(map(str, listed)) if isinstance(listed, list) else ()
 
 
 def _age(ages: Json, of: str) -> int | None:

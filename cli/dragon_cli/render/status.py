@@ -151,6 +151,8 @@ def _state(view: ServiceView) -> str:
         return f"[red]{plain(view.error)}[/]"
     if view.reasons:
         return f"[yellow]{plain('; '.join(view.reasons))}[/]"
+    if view.degraded:
+        return f"[yellow]degraded[/]: {plain('; '.join(view.degraded))}"
     return "[green]ready[/]"
 
 

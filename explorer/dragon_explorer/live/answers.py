@@ -81,6 +81,8 @@ class Answer(BaseModel):
 class Readiness(Answer):
     status: Word
     reasons: Annotated[list[Text], BeforeValidator(_first_reasons)]
+    # Faults in spite of which the service does its work.
+    degraded: Annotated[list[Text] | None, BeforeValidator(_first_reasons)] = None
     # End of the service's TLS certificate in Unix seconds. The explorer sets it, not the service.
     certificate_expires: int | None = None
 

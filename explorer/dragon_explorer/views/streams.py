@@ -38,6 +38,7 @@ class ServiceState:
     url: str
     ready: bool
     reasons: tuple[str, ...]
+    degraded: tuple[str, ...]  # faults in spite of which it does its work
     answered_at: int | None
     error: str
 
@@ -105,6 +106,7 @@ def _services(sources: Sources) -> tuple[ServiceState, ...]:
             each.url,
             bool((said := each.readiness.value) and not said.reasons and not each.readiness.error),
             tuple(said.reasons) if said and not each.readiness.error else (),
+            tuple(said.degraded or ()) if said and not each.readiness.error else (),
             None if each.readiness.at is None else int(each.readiness.at),
             each.readiness.error or each.streams.error,
         )

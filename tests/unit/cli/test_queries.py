@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from committees import make_members
+from dragon.net.http_client import HttpClient
 from dragon.protocol import certificate
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
@@ -670,3 +671,23 @@ def test_impossible_totals_are_an_error(dragon: Run, network: Network, body: obj
     result = dragon("downtime", NODE, *PERIOD, "--uncertified", "--operator", "operator_1")
 
     refused(result, "failed: bad_answer")
+
+
+@pytest.mark.parametrize(
+    ("said", "degraded"),
+    [
+        ({"degraded": ["archive: no connection", 7]}, ("archive: no connection", "7")),
+        ({"degraded": None}, ()),
+        ({"degraded": "archive"}, ()),
+        ({}, ()),
+    ],
+)
+def test_the_faults_of_a_service_that_is_ready_are_read(
+    said: dict[str, object], degraded: tuple[str, ...]
+) -> None:
+    app = answering({"status": "ready", "reasons": [], **said})
+    http = HttpClient(WsgiAdapter({"service:1": app}).session())
+
+    [view] = queries.service_views({"stream_api": "http://service:1"}, http)
+
+    assert (view.error, view.reasons, view.degraded) == ("", (), degraded)

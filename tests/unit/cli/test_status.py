@@ -152,6 +152,16 @@ def test_services_are_lines_with_their_reasons() -> None:
     assert shown == ["", "services:", "  aggregator: ready", "  stream_api: a: b; c: d"]
 
 
+def test_a_service_that_works_in_spite_of_a_fault_is_degraded() -> None:
+    faults = ("archive: no [connection]", "prover: a: no answer")
+
+    shown = printed(services_lines([replace(STREAMS, degraded=faults)]), 200)
+    assert shown[2:] == ["  stream_api: degraded: archive: no [connection]; prover: a: no answer"]
+
+    not_ready = replace(STREAMS, reasons=("disk: full",), degraded=faults)
+    assert printed(services_lines([not_ready]), 200)[2:] == ["  stream_api: disk: full"]
+
+
 def said(count: int, **facts: object) -> list[Said]:
     told = {"epoch": 3, "committee": "0x" + "ab" * 32, "seat": SINCE, **facts}
     return [Said(operator, **told) for operator in list(SMALL.keys)[:count]]  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ MARKUP: Final = "<script>alert(1)</script>\"'><img src=x onerror=1>"
 STREAM: Final = "0x" + "cd" * 32
 HASH: Final = "0x" + "ab" * 32
 READY: Final = {"status": MARKUP, "reasons": [MARKUP] * 1000}
+DEGRADED: Final = {"status": "ready", "reasons": [], "degraded": [MARKUP] * 1000}
 
 
 @pytest.fixture
@@ -127,6 +128,9 @@ def lie(fleet: PaperFleet, time: int) -> None:
         service = WsgiAdapter({"service:1": Liar({"/readyz": READY} | said)})
         http = HttpClient(service.session())
         fleet.board.put(kind(name, "http://service:1", http, wall).read(None))
+    service = WsgiAdapter({"service:1": Liar({"/readyz": DEGRADED, "/streams": {"streams": []}})})
+    http = HttpClient(service.session())
+    fleet.board.put(StreamSource("stream_service_2", "http://service:1", http, wall).read(None))
 
 
 PAGES: Final = (

@@ -162,7 +162,6 @@ def test_connections_end_with_a_session_that_nobody_closed() -> None:
         assert served.ended.wait(5)
 
 
-
 def test_requests_over_tls_share_a_connection(papers: Papers, shown: Tls) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     assert shown.certfile is not None

@@ -1,43 +1,42 @@
-"""`dragon up`: run a fleet on this machine and show its status."""
+"""Run a fleet in the foreground: start its services, restart them, show their status."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import click
 from rich.console import Group
 
 from dragon.errors import StepFailed
-from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import EXPLORER, Home
 from dragon_cli.fleet.processes import COMPILING_NOTE, Fleet, interrupt_on_signals
 from dragon_cli.fleet.supervisor import MAX_DEATHS, Supervisor
-from dragon_cli.options import home_option
+from dragon_cli.forking import ForkServer
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.status import status_table
 from dragon_cli.render.text import moment
 from dragon_cli.render.watch import Fitted, live_picture
 
 
-@click.command(short_help="Run a fleet on this machine and show its status.")
-@home_option
-@click.option("--seconds", type=click.IntRange(1), help="Stop after this many seconds.")
-def up(home: Path, seconds: int | None) -> None:
-    """Start all services of a fleet as local processes and show their status until Ctrl-C.
+def run(
+    home: Path, seconds: int | None, server: ForkServer | None, on_started: Callable[[], object]
+) -> None:
+    """Start all services of a fleet, and show their status until Ctrl-C or for some seconds.
 
-    A service that dies is restarted; after five deaths in a row it stays down. Creates a fleet
-    with four operators if the folder holds none.
+    Creates the fleet if the folder holds none.
+
+    Args:
+        server: forks the services; None: each is started in the usual way.
+        on_started: called when the server is not needed any more.
     """
     interrupt_on_signals()
     fleet_home = Home(home)
     if not fleet_home.committee_file.exists():
-        plan = Plan(ports=Ports(prover=5200, streams=5300, explorer=5400))
-        make_fleet(fleet_home, plan, genesis=int(time.time()))
-        console.print(f"Created a committee of {plan.operators} operators in {home}/.")
+        _create(fleet_home)
     try:
         with Fleet(fleet_home) as fleet:
-            _start(fleet)
+            _start(fleet, server, on_started)
             supervisor = Supervisor(fleet, _say, time.monotonic)
             _watch(fleet, supervisor, seconds)
             _check_all_up(supervisor)
@@ -45,12 +44,22 @@ def up(home: Path, seconds: int | None) -> None:
         console.print("\nStopped.")
 
 
-def _start(fleet: Fleet) -> None:
+def _create(home: Home) -> None:
+    # Imported here because most starts find a fleet.
+    from dragon_cli.fleet.create import Plan, Ports, make_fleet  # noqa: PLC0415
+
+    plan = Plan(ports=Ports(prover=5200, streams=5300, explorer=5400))
+    make_fleet(home, plan, genesis=int(time.time()))
+    console.print(f"Created a committee of {plan.operators} operators in {home.path}/.")
+
+
+def _start(fleet: Fleet, server: ForkServer | None, on_started: Callable[[], object]) -> None:
     begun = time.monotonic()
     console.print(f"Starting {len(fleet.addresses)} services …")
     if elsewhere := [name for name in fleet.committee.keys if name not in fleet.addresses]:
         console.print(f"Not on this host, because its keystore is not: {', '.join(elsewhere)}.")
-    fleet.start_all()
+    fleet.start_all(server)
+    on_started()
     fleet.wait_ready(lambda line: console.print(plain(line)))
     took = time.monotonic() - begun
     output = fleet.home.output("any").parent

@@ -135,13 +135,15 @@ class Routes(APIBlueprint):
         return {"required": True, "content": {"application/octet-stream": {"schema": schema}}}
 
 
+_MAKING: Final = threading.Lock()  # pydantic must not build one model in two threads
+
+
 class _App(OpenAPI):
     """An app whose blueprints may share a path: the library keeps the last one's methods only."""
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self._descriptions = Descriptions()
-        self._making = threading.Lock()
 
     def _collect_openapi_info(self, rule: str, func: Any, **options: Any) -> ParametersTuple:
         self._descriptions.add(super()._collect_openapi_info, rule, func, **options)
@@ -164,7 +166,7 @@ class _App(OpenAPI):
     @property
     def api_doc(self) -> dict[str, Any]:
         """The OpenAPI document; the first call makes it."""
-        with self._making:
+        with _MAKING:
             self._descriptions.make()
             document: dict[str, Any] = super().api_doc
             return document

@@ -1,8 +1,8 @@
 """A large file, from the first byte sent until the last window is certified.
 
 A fleet of real processes that has certified a window before; one file, one stream, as `dragon
-stream FILE` sends it. The upload takes until the stream service has acknowledged the last byte. It takes no more
-than it can certify, so an upload is slowed down before much waits to be certified.
+stream FILE` sends it. The upload takes until the stream service has acknowledged the last byte. It
+takes no more than it can certify, so an upload is slowed down before much waits to be certified.
 
     python bench/upload.py [MEGABYTES]        default: 200
 

@@ -32,7 +32,8 @@ from timing import TABLES_VARIABLE, show
 
 BENCHMARKS: Final = (
     *("certificates", "finality", "replay", "watching", "sizes", "detection"),
-    *("reads", "proofs", "ingest", "pipeline", "readings_pipeline", "flood", "flood_fleet"),
+    *("reads", "proofs", "ingest", "pipeline", "upload", "readings_pipeline", "starts", "flood"),
+    "flood_fleet",
     "strangers",
     "connections",
     "explorer",

@@ -14,10 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import flask_openapi.blueprint
-import flask_openapi.openapi
-from flask_openapi.models import Operation
-from pydantic import BaseModel
 from werkzeug.routing import Rule
 
 from dragon.protocol import bls
@@ -52,9 +48,6 @@ def install() -> None:
     # Migrations run for the first new database with given schemas; further ones are copies.
     _remember(Database, "__init__", _of_schemas)
     _remember(Rule, "_compile_builder", _of_rules)
-    for module in (flask_openapi.blueprint, flask_openapi.openapi):
-        _remember(module, "get_responses", _of_responses)
-        _remember(module, "parse_parameters", _of_parameters)
 
 
 @contextmanager
@@ -178,60 +171,3 @@ def _of_rules(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
         return builders[key]
 
     return remembering
-
-
-def _of_responses(get_responses: Callable[..., None]) -> Callable[..., None]:
-    """Every app describes the same responses."""
-    known: dict[str, tuple[dict[str, Any], Any]] = {}
-
-    def remembering(
-        responses: dict[str, Any], components_schemas: dict[str, Any], operation: Operation
-    ) -> None:
-        key = repr(
-            [(status, _identity(described)) for status, described in responses.items()],
-        )
-        if key not in known:
-            schemas: dict[str, Any] = {}
-            get_responses(responses, schemas, operation)
-            known[key] = schemas, operation.responses
-        schemas, operation.responses = known[key]
-        components_schemas.update(schemas)
-
-    return remembering
-
-
-def _of_parameters(parse_parameters: Callable[..., Any]) -> Callable[..., Any]:
-    """Every app describes the same parameters. A view is made anew for each app, from one code."""
-    known: dict[tuple[object, ...], tuple[Any, dict[str, Any], Any, Any]] = {}
-
-    def remembering(
-        func: Any,
-        *,
-        components_schemas: dict[str, Any] | None = None,
-        operation: Operation | None = None,
-        request_body: Any = None,
-        doc_ui: bool = True,
-    ) -> Any:
-        if components_schemas is None or operation is None or not doc_ui:
-            return parse_parameters(func, request_body=request_body, doc_ui=doc_ui)
-        hints = [(name, _identity(hint)) for name, hint in func.__annotations__.items()]
-        key = func.__code__, repr(hints), repr(request_body)
-        if key not in known:
-            schemas: dict[str, Any] = {}
-            found = parse_parameters(
-                func, components_schemas=schemas, operation=operation, request_body=request_body
-            )
-            known[key] = found, schemas, operation.parameters, operation.requestBody
-        found, schemas, parameters, operation.requestBody = known[key]
-        if parameters:
-            operation.parameters = parameters
-        components_schemas.update(schemas)
-        return found
-
-    return remembering
-
-
-def _identity(described: Any) -> object:
-    """A class of models by its place in memory, as two may have one name."""
-    is_model = isinstance(described, type) and issubclass(described, BaseModel)
-    return id(described) if is_model else described

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from dragon_sequencer import tower
 from dragon_sequencer.errors import MalformedSignature, SignatureOffCurve
-from dragon_sequencer.tower import F2, P, R
+from dragon_sequencer.tower import F2, FROBENIUS, P, R
 
 G1: TypeAlias = tuple[int, int]
 G2: TypeAlias = tuple[F2, F2]
@@ -29,6 +29,7 @@ G2_GENERATOR: Final[G2] = (
         4082367875863433681332203403145435568316851327593401208105741076214120093531,
     ),
 )
+U: Final = 4965661367192848881  # the parameter of this Barreto-Naehrig curve
 _TWIST_B: Final[F2] = tower.scale_2(tower.invert_2(tower.XI), 3)
 _MAX_POINTS: Final = 256  # of messages that are kept
 _SIGNATURE: Final = re.compile(r"1 (0|[1-9][0-9]{0,77}) (0|[1-9][0-9]{0,77})", re.ASCII)
@@ -143,7 +144,7 @@ def negate_g2(point: G2) -> G2:
 
 
 def multiply_g2(point: G2, factor: int) -> G2 | None:
-    """Multiply without reducing `factor` modulo r: the check of the subgroup multiplies by r."""
+    """Multiply without reducing `factor` modulo r: not every point of the twist has this order."""
     result = None
     for bit in bin(factor)[2:]:
         result = add_g2(result, result)
@@ -158,9 +159,27 @@ def is_on_twist(point: G2) -> bool:
     return tower.square_2(y) == right
 
 
+def frobenius_g2(point: G2) -> G2:
+    """ψ, the p-power Frobenius map on the twist."""
+    x, y = tower.conjugate_2(point[0]), tower.conjugate_2(point[1])
+    return tower.multiply_2(x, FROBENIUS[0][2]), tower.multiply_2(y, FROBENIUS[0][3])
+
+
 def is_in_g2(point: G2) -> bool:
-    """Whether the point is on the twist and has order r. A key must be such a point."""
-    return is_on_twist(point) and multiply_g2(point, R) is None
+    """Whether the point is on the twist and has order r. A key must be such a point.
+
+    Exactly these points fulfil (u + 1)·Q + ψ(u·Q) + ψ²(u·Q) = ψ³(2u·Q) (El Housni, Guillevic and
+    Piellard, "Co-factor Clearing and Subgroup Membership Testing on Pairing-Friendly Curves",
+    AFRICACRYPT 2022). u has 63 bits and r has 254, so this takes a quarter of the time of r·Q.
+    """
+    if not is_on_twist(point):
+        return False
+    multiple = multiply_g2(point, U)
+    if multiple is None or (double := add_g2(multiple, multiple)) is None:
+        return False  # r does not divide 2u
+    once = frobenius_g2(multiple)
+    left = add_g2(add_g2(add_g2(multiple, point), once), frobenius_g2(once))
+    return left == frobenius_g2(frobenius_g2(frobenius_g2(double)))
 
 
 def public_key(secret: int) -> G2:

@@ -15,10 +15,18 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from dragon_sequencer import tower
-from dragon_sequencer.bn254 import G1, G2, G2_GENERATOR, chord, negate_g1, negate_g2, tangent
+from dragon_sequencer.bn254 import (
+    G1,
+    G2,
+    G2_GENERATOR,
+    U,
+    chord,
+    frobenius_g2,
+    negate_g1,
+    negate_g2,
+    tangent,
+)
 from dragon_sequencer.tower import F2, F12, FROBENIUS, P
-
-U: Final = 4965661367192848881  # the parameter of this Barreto-Naehrig curve
 
 Line: TypeAlias = tuple[int, int, int, int]
 Lines: TypeAlias = tuple[tuple[Line, ...], ...]
@@ -56,7 +64,7 @@ def prepare(point: G2) -> Lines:
         at = following
         groups.append(tuple(group))
     last: list[Line] = []
-    _, at = _step(at, _frobenius(point), last)
+    _, at = _step(at, frobenius_g2(point), last)
     _step(at, _minus_frobenius_twice(point), last)
     return (*groups, tuple(last))
 
@@ -69,12 +77,6 @@ def _step(at: G2, other: G2, lines: list[Line]) -> tuple[F2, G2]:
 
 def _line(slope: F2, at: G2) -> Line:
     return (*slope, *tower.subtract_2(tower.multiply_2(slope, at[0]), at[1]))
-
-
-def _frobenius(point: G2) -> G2:
-    """The p-power Frobenius map on the twist."""
-    x, y = tower.conjugate_2(point[0]), tower.conjugate_2(point[1])
-    return tower.multiply_2(x, FROBENIUS[0][2]), tower.multiply_2(y, FROBENIUS[0][3])
 
 
 def _minus_frobenius_twice(point: G2) -> G2:

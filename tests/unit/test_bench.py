@@ -34,6 +34,8 @@ LITTLE: dict[str, dict[str, Any]] = {
     },
     "ingest": {"cases": ((4096, 1),)},
     "pipeline": {"windows": (1, 2)},
+    "upload": {"megabytes": 1},
+    "starts": {"ups": 2, "repetitions": 1},
     "readings_pipeline": {"windows": (62,)},
     "flood": {"batches": 4},
     "flood_fleet": {},
@@ -81,6 +83,15 @@ def test_a_benchmark_runs_and_prints_a_table(
         monkeypatch.setattr(script, "cost", lambda *_: (1.0, 2.0))
     if name == "pipeline":  # it needs a fleet, too
         monkeypatch.setattr(script, "loaded", lambda _fleet, _seconds: None)
+    if name == "upload":
+        started = SimpleNamespace(start_all=lambda: None, wait_ready=lambda: None)
+        monkeypatch.setattr(script, "new_fleet", lambda: nullcontext(started))
+        monkeypatch.setattr(script, "measure", lambda *_: script.Uploaded(4.0, 5.0, 16, 1, 2.0))
+    if name == "starts":
+        monkeypatch.setattr(script, "running", lambda _home: nullcontext(3.5))
+        monkeypatch.setattr(script, "save_event", lambda *_: None)
+        monkeypatch.setattr(script, "save_log", lambda *_: None)
+        monkeypatch.setattr(script, "processor", lambda _arguments: 0.1)
     if name == "readings_pipeline":  # so does this
         kinds = [script.Period(kind, 90.0, 1.5, 6, 700, 80_000, 90_000) for kind in script.ORDER]
         started = SimpleNamespace(start_all=lambda: None, wait_ready=lambda: None)

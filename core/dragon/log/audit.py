@@ -101,9 +101,10 @@ def audit(
                     }
                 )
                 while together := list(islice(entries, ENTRIES_PER_BATCH if batched else 1)):
-                    auditor.take(together, entropy)
-                    for entry in together:
-                        rows.check(entry)
+                    for entry, decoded in zip(
+                        together, auditor.take(together, entropy), strict=True
+                    ):
+                        rows.check(entry.position, decoded)
                     progress(auditor.state.size)
                 rows.check_rest()
     except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -123,27 +124,27 @@ class _Auditor:
         self.tree = merkle.Tree()
         self._index = 0
 
-    def take(self, entries: Sequence[AuditedEntry], entropy: Callable[[int], bytes]) -> None:
-        """Verify the next entries, with all signatures together; one by one if that fails."""
+    def take(self, entries: Sequence[AuditedEntry], entropy: Callable[[int], bytes]) -> list[Event]:
+        """Verify the next entries, with all signatures together; one by one if that fails.
+
+        Returns their events.
+        """
         if len(entries) == 1:
-            self._take(entries[0], None)
-            return
+            return [self._take(entries[0], None)]
         before, verifier = (self.state, self._index), BatchVerifier(entropy)
         try:
-            for entry in entries:
-                self._take(entry, verifier)
+            decoded = [self._take(entry, verifier) for entry in entries]
             valid = verifier.verify()
         except errors.DragonError:
             valid = False
         if valid:
-            return
+            return decoded
         # Verify again one by one, so that the error names the first wrong entry.
         self.state, self._index = before
         self.tree.truncate(self.state.size)
-        for entry in entries:
-            self._take(entry, None)
+        return [self._take(entry, None) for entry in entries]
 
-    def _take(self, entry: AuditedEntry, verify: Verify[Event] | None) -> None:
+    def _take(self, entry: AuditedEntry, verify: Verify[Event] | None) -> Event:
         # (1) Entries have no gaps, and their ledger indices do not decrease.
         position = self.state.size
         if entry.position != position:
@@ -171,6 +172,7 @@ class _Auditor:
         check_derived(entry, decoded)
         self.tree.append(entry.leaf_hash)
         self.state = following
+        return decoded
 
 
 def _committees(database: sqlite3.Connection, lineage: Lineage) -> list[Committee]:

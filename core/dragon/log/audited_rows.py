@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dragon import errors
-from dragon.encoding import MAX_INTEGER, Json, canonical, parse
+from dragon.encoding import MAX_INTEGER, Json, canonical
 from dragon.log.derived_tables import derive
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.base import Table
@@ -88,14 +88,14 @@ class DerivedRows:
         # For tables in which new rows replace old ones: the newest row of each key, by table.
         self._newest: dict[str, dict[str, tuple[Json, ...]]] = {}
 
-    def check(self, entry: AuditedEntry) -> None:
+    def check(self, position: int, decoded: Event) -> None:
         """Compare the rows of an entry's event with the next rows of their tables."""
-        for row in derive(entry.position, event.decode(parse(entry.event))):
+        for row in derive(position, decoded):
             table, values = row.table, tuple(row.values[column] for column in row.table.columns)
             if table.key is not None:
                 self._newest.setdefault(table.name, {})[str(row.values[table.key])] = values
             elif next(self._stored[table.name], None) != values:
-                raise _differs(entry.position, table.name)
+                raise _differs(position, table.name)
 
     def check_rest(self) -> None:
         """Compare the tables with one row per key, and refuse rows that belong to no event."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,6 +144,8 @@ class KeptConnections:
         self._monotonic = monotonic
         self._lock = threading.Lock()  # guards the next line
         self._idle: dict[Connection, tuple[Peer, _Idle]] = {}  # the oldest first
+        # Not every owner of a session closes it; its connections end with it all the same.
+        weakref.finalize(self, _close_all, self._idle)
 
     @property
     def idle(self) -> int:
@@ -216,9 +219,13 @@ class KeptConnections:
     def close(self) -> None:
         """Close all connections that wait."""
         with self._lock:
-            for connection in self._idle:
-                connection.close()
-            self._idle.clear()
+            _close_all(self._idle)
+
+
+def _close_all(idle: dict[Connection, tuple[Peer, _Idle]]) -> None:
+    for connection in idle:
+        connection.close()
+    idle.clear()
 
 
 def _send(connection: Connection, message: Message, ends: float) -> HTTPResponse:

@@ -15,8 +15,9 @@ that is signed is decoded by `dragon.encoding`.
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn, TypeAlias
 
 from flask import Response, jsonify
@@ -25,11 +26,14 @@ from flask_openapi.models.info import Info
 from flask_openapi.models.schema import Schema as OpenApiSchema
 from flask_openapi.models.security_scheme import SecurityScheme
 from flask_openapi.openapi import OpenAPI
+from flask_openapi.types import ParametersTuple
+from flask_openapi.utils import parse_parameters
 from flask_openapi_swagger.plugins import RegisterPlugin  # type: ignore[import-untyped]
 from pydantic import BaseModel, ValidationError
 
 from dragon import errors
 from dragon.node import problems
+from dragon.node.descriptions import Descriptions
 from dragon.node.schemas import Problem, Schema
 
 URL: Final = "/openapi.json"
@@ -103,16 +107,27 @@ BODY_TOO_LARGE: Final[Responses] = {413: _document(["Request Entity Too Large"])
 class Routes(APIBlueprint):
     """A blueprint whose routes appear in the OpenAPI document."""
 
+    def __init__(self, name: str, import_name: str, **options: Any) -> None:
+        super().__init__(name, import_name, **options)
+        self.descriptions = Descriptions()
+
+    def _collect_openapi_info(self, rule: str, func: Any, **options: Any) -> ParametersTuple:
+        self.descriptions.add(super()._collect_openapi_info, rule, func, **options)
+        return parse_parameters(func, doc_ui=False)
+
     def request_body(self, *models: type[Schema]) -> dict[str, Any]:
         """Describe a JSON body that is one of `models`, without decoding it."""
+        self.descriptions.add(self._describe_models, models)
+        references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+        schema = references[0] if len(references) == 1 else {"oneOf": references}
+        return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+    def _describe_models(self, models: Iterable[type[Schema]]) -> None:
         for model in models:
             whole = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schema = {name: part for name, part in whole.items() if name != "$defs"}
             for name, inner in {**whole.get("$defs", {}), model.__name__: schema}.items():
                 self.components_schemas[name] = OpenApiSchema(**inner)
-        references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
-        schema = references[0] if len(references) == 1 else {"oneOf": references}
-        return {"required": True, "content": {"application/json": {"schema": schema}}}
 
     def binary_body(self) -> dict[str, Any]:
         """Describe a body of bytes."""
@@ -120,17 +135,41 @@ class Routes(APIBlueprint):
         return {"required": True, "content": {"application/octet-stream": {"schema": schema}}}
 
 
+_MAKING: Final = threading.Lock()  # pydantic must not build one model in two threads
+
+
 class _App(OpenAPI):
     """An app whose blueprints may share a path: the library keeps the last one's methods only."""
 
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        self._descriptions = Descriptions()
+
+    def _collect_openapi_info(self, rule: str, func: Any, **options: Any) -> ParametersTuple:
+        self._descriptions.add(super()._collect_openapi_info, rule, func, **options)
+        return parse_parameters(func, doc_ui=False)
+
     def register_api(self, api: APIBlueprint, **options: Any) -> None:
-        before = dict(self.paths)
-        super().register_api(api, **options)
-        for path in before.keys() & api.paths.keys():
-            added = {
-                name: getattr(api.paths[path], name) for name in api.paths[path].model_fields_set
-            }
-            self.paths[path] = before[path].model_copy(update=added)
+        self._descriptions.add(self._describe, api)
+        self.register_blueprint(api, **options)
+
+    def _describe(self, api: APIBlueprint) -> None:
+        """Add the descriptions of a blueprint's routes to those of the app."""
+        if isinstance(api, Routes):
+            api.descriptions.make()
+        for path, added in api.paths.items():
+            methods = {name: getattr(added, name) for name in added.model_fields_set}
+            known = self.paths.get(path)
+            self.paths[path] = known.model_copy(update=methods) if known else added
+        self.components_schemas.update(api.components_schemas)
+
+    @property
+    def api_doc(self) -> dict[str, Any]:
+        """The OpenAPI document; the first call makes it."""
+        with _MAKING:
+            self._descriptions.make()
+            document: dict[str, Any] = super().api_doc
+            return document
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return `func`: nothing of ours is a coroutine, and Flask would inspect it each time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
 import threading
@@ -147,6 +148,18 @@ def test_requests_share_a_connection(http: HttpClient) -> None:
         b"Content-Length: 9",
         b"Content-Type: application/json",
     ]
+
+
+def test_connections_end_with_a_session_that_nobody_closed() -> None:
+    with serving(always(OK)) as served:
+        session = make_session()
+        get(HttpClient(session), served)
+        assert idle(session) == 1
+
+        del session
+        gc.collect()
+
+        assert served.ended.wait(5)
 
 
 def test_requests_over_tls_share_a_connection(papers: Papers, shown: Tls) -> None:

@@ -136,6 +136,9 @@ class Routes(APIBlueprint):
         return {"required": True, "content": {"application/octet-stream": {"schema": schema}}}
 
 
+_MAKING: Final = threading.Lock()  # pydantic must not build one model in two threads
+
+
 class _NoSessions(SessionInterface):
     """No cookies, and no session: Flask would make an empty one for each request."""
 
@@ -157,7 +160,6 @@ class _App(OpenAPI):
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self._descriptions = Descriptions()
-        self._making = threading.Lock()
 
     def _collect_openapi_info(self, rule: str, func: Any, **options: Any) -> ParametersTuple:
         self._descriptions.add(super()._collect_openapi_info, rule, func, **options)
@@ -180,7 +182,7 @@ class _App(OpenAPI):
     @property
     def api_doc(self) -> dict[str, Any]:
         """The OpenAPI document; the first call makes it."""
-        with self._making:
+        with _MAKING:
             self._descriptions.make()
             document: dict[str, Any] = super().api_doc
             return document

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import cache
 from pathlib import Path
@@ -155,7 +155,7 @@ def run(
 class ForkedFleet(Fleet):
     """A fleet of forked processes."""
 
-    def fork_server(self, _kinds: Iterable[str]) -> AbstractContextManager[ForkServer | None]:
+    def fork_server(self) -> AbstractContextManager[ForkServer | None]:
         return nullcontext()  # it would import the services for each fleet again
 
     def spawn(self, arguments: Sequence[str], output: IO[bytes], environ: Mapping[str, str]) -> Any:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,15 @@ MAX_ID_BYTES: Final = 32
 
 class ForkFailed(Exception):  # not DragonError: the service is then started in the usual way
     """The fork server could not start, or has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a forked process finds: its name in process lists, standard input and environment."""
+
+    name: str
+    stdin: int
+    environ: Mapping[str, str] = field(repr=False)  # may hold passwords
 
 
 class Child:
@@ -63,36 +73,36 @@ class Child:
 class ForkServer:
     """A running fork server, which imports services while we go on."""
 
-    def __init__(self, kinds: Sequence[str], stdin: int, environ: Mapping[str, str]) -> None:
-        """Start it.
-
-        Args:
-            kinds: the services to import, as arguments of `dragon serve`.
-            stdin: the standard input of all services.
-            environ: the environment of all services.
-        """
+    def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "dragon_cli.fork_server", str(theirs.fileno()), *kinds],
+                [sys.executable, "-m", "dragon_cli.fork_server", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                stdin=stdin,
+                stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # what fails here fails in a service, which says it
-                env=environ,
                 start_new_session=True,  # Ctrl-C is for the program that started us
             )
 
-    def start(self, name: str, arguments: Sequence[str], output: Path) -> Child:
-        """Start `dragon` with these arguments. Waits until the services are imported.
+    def start(self, kind: str, arguments: Sequence[str], output: Path, setting: Setting) -> Child:
+        """Start `dragon` with these arguments. Waits until services of this kind are imported.
 
-        Args: `output`, the file to which the output is appended.
+        Args:
+            kind: the service, as an argument of `dragon serve`; empty for another command.
+            output: the file to which the output is appended.
 
         Raises ForkFailed.
         """
-        request = {"name": name, "arguments": list(arguments), "output": str(output.absolute())}
+        request = {
+            "kind": kind,
+            "name": setting.name,
+            "arguments": list(arguments),
+            "output": str(output.absolute()),
+            "environ": dict(setting.environ),
+        }
         try:
-            self._socket.send(json.dumps(request).encode())
+            socket.send_fds(self._socket, [json.dumps(request).encode()], [setting.stdin])
             answer = self._socket.recv(MAX_ID_BYTES)
         except OSError:
             answer = b""
@@ -108,14 +118,12 @@ class ForkServer:
 
 
 @contextmanager
-def fork_server(
-    kinds: Sequence[str], stdin: int, environ: Mapping[str, str]
-) -> Iterator[ForkServer | None]:
+def fork_server() -> Iterator[ForkServer | None]:
     """Yield a fork server, or None if this system cannot give its services to us."""
     if not _adopt_orphans(adopt=True):
         yield None
         return
-    server = ForkServer(kinds, stdin, environ)
+    server = ForkServer()
     try:
         yield server
     finally:

@@ -35,7 +35,7 @@ def service(name: str) -> Serve:
         MissingExtra: the service needs compiled code that is not installed.
     """
     check_installed(name)
-    with _skipping("rich"), _without_collection():
+    with importing():
         if name == "operator":
             from dragon_operator.main import serve
         elif name == "aggregator":
@@ -52,6 +52,13 @@ def service(name: str) -> Serve:
             expected = ", ".join(SERVICES)
             raise SettingsError(f"Unknown service {name!a}; expected one of {expected}.")
     return serve
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import within this block what services need, and nothing that they do not use."""
+    with _skipping("rich"), _without_collection():
+        yield
 
 
 @contextmanager

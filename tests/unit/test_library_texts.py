@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,6 @@ PACKAGES = (
     "core", "cli", "operator", "aggregator", "stream_api", "zkp_api", "explorer",
     "sequencer_client",
 )  # fmt: skip
-TREES = {
-    str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8"))
-    for package in PACKAGES
-    for path in sorted((ROOT / package).rglob("*.py"))
-}
-
 # Handlers that may quote, and why.
 ALLOWED = {
     # Its errors are raised a few lines above, with words of their own.
@@ -36,10 +31,20 @@ ALLOWED = {
 }
 
 
+@cache
+def trees() -> dict[str, ast.Module]:
+    """The parsed modules of all packages, by path."""
+    return {
+        str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8"))
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    }
+
+
 def project_errors() -> set[str]:
     """The names of all classes of the project that derive from an exception."""
     bases: dict[str, set[str]] = {}
-    for tree in TREES.values():
+    for tree in trees().values():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 named = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
@@ -83,7 +88,7 @@ def test_no_handler_quotes_what_a_library_says() -> None:
     own = project_errors()
     found = [
         f"{place}:{handler.lineno}: {kinds}"
-        for place, tree in TREES.items()
+        for place, tree in trees().items()
         for kinds, handler in handlers(tree)
         if not all(kind.rpartition(".")[2] in own for kind in kinds.split(", "))
         and quotes(handler)

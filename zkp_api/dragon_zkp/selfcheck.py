@@ -20,7 +20,7 @@ from dragon.stark.commitment import (
     encode_output,
     reading_opening,
 )
-from dragon.stark.prover.randomness import RHO_BYTES
+from dragon.stark.randomness import RHO_BYTES
 from dragon.stark.reading_bounds import ReadingBounds
 from dragon.stark.readings import verify_readings
 from dragon.stark.ziggy import PRIVATE_KEY_BYTES, public_key

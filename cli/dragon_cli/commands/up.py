@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from rich.console import Group
 
-from dragon.errors import StepFailed
-from dragon_cli.fleet.create import Plan, Ports, make_fleet
-from dragon_cli.fleet.layout import EXPLORER, Home
-from dragon_cli.fleet.processes import COMPILING_NOTE, Fleet, interrupt_on_signals
-from dragon_cli.fleet.supervisor import MAX_DEATHS, Supervisor
+from dragon_cli.forking import fork_server
 from dragon_cli.options import home_option
-from dragon_cli.render.output import console, plain
-from dragon_cli.render.status import status_table
-from dragon_cli.render.text import moment
-from dragon_cli.render.watch import Fitted, live_picture
 
 
 @click.command(short_help="Run a fleet on this machine and show its status.")
@@ -29,65 +20,9 @@ def up(home: Path, seconds: int | None) -> None:
     A service that dies is restarted; after five deaths in a row it stays down. Creates a fleet
     with four operators if the folder holds none.
     """
-    interrupt_on_signals()
-    fleet_home = Home(home)
-    if not fleet_home.committee_file.exists():
-        plan = Plan(ports=Ports(prover=5200, streams=5300, explorer=5400))
-        make_fleet(fleet_home, plan, genesis=int(time.time()))
-        console.print(f"Created a committee of {plan.operators} operators in {home}/.")
-    try:
-        with Fleet(fleet_home) as fleet:
-            _start(fleet)
-            supervisor = Supervisor(fleet, _say, time.monotonic)
-            _watch(fleet, supervisor, seconds)
-            _check_all_up(supervisor)
-    except KeyboardInterrupt:
-        console.print("\nStopped.")
+    with ExitStack() as starting:
+        server = starting.enter_context(fork_server())
+        # Imported here: meanwhile, the other process imports the services.
+        from dragon_cli.fleet.foreground import run  # noqa: PLC0415
 
-
-def _start(fleet: Fleet) -> None:
-    begun = time.monotonic()
-    console.print(f"Starting {len(fleet.addresses)} services …")
-    if elsewhere := [name for name in fleet.committee.keys if name not in fleet.addresses]:
-        console.print(f"Not on this host, because its keystore is not: {', '.join(elsewhere)}.")
-    fleet.start_all()
-    fleet.wait_ready(lambda line: console.print(plain(line)))
-    took = time.monotonic() - begun
-    output = fleet.home.output("any").parent
-    console.print(f"All services ready after {took:.1f} s. Output: {output}/. Ctrl-C stops them.")
-    if fleet.compiling():
-        console.print(COMPILING_NOTE)
-    if EXPLORER in fleet.addresses:
-        console.print(f"Open {fleet.addresses[EXPLORER].replace('127.0.0.1', 'localhost')}/")
-
-
-def _watch(fleet: Fleet, supervisor: Supervisor, seconds: int | None) -> None:
-    ends = time.monotonic() + seconds if seconds else float("inf")
-    with live_picture() as live:
-        while time.monotonic() < ends:
-            supervisor.step()
-            fleet.refresh()
-            # Without a terminal only the last picture is seen: until then no service is asked.
-            if console.is_terminal:
-                live.update(Fitted(_picture(fleet)), refresh=True)
-            time.sleep(1)
-        live.update(Fitted(_picture(fleet)), refresh=True)
-
-
-def _picture(fleet: Fleet) -> Group:
-    ended = [name for name in fleet.addresses if not fleet.is_running(name)]
-    lines = [f"{name}: {url}" for name, url in fleet.addresses.items()]
-    lines += [f"[red]{name} has ended[/]" for name in ended]
-    return Group(status_table(fleet.committee, fleet.views(), int(time.time())), *lines)
-
-
-def _say(line: str) -> None:
-    """Print a line with its time; on a terminal above the table."""
-    console.print(f"[red]{moment(int(time.time()))}: {plain(line)}[/]")
-
-
-def _check_all_up(supervisor: Supervisor) -> None:
-    """Raises StepFailed: a service has died too often."""
-    if names := supervisor.given_up:
-        message = f"{', '.join(names)} died {MAX_DEATHS} times in a row, and stayed down."
-        raise StepFailed(message)
+        run(home, seconds, server, starting.close)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +19,11 @@ from dragon.encoding import to_hex
 from dragon.stark import files
 from dragon.stark.commitment import encode_output
 from dragon.stark.parameter_sets import CLASSIC
-from dragon.stark.prover.randomness import RHO_BYTES
+from dragon.stark.randomness import RHO_BYTES
 from dragon.stark.rescue import Digest
 from dragon.stark.security import set_security
+from dragon.stark.signing import signature
 from dragon.stark.ziggy import PRIVATE_KEY_BYTES, public_key
-from dragon_cli import services
 from dragon_cli.errors import KeyHasOneUse, NotTheKey, OtherStatement
 from dragon_cli.files import PRIVATE_MODE, check_free, make_folder, read_text, write_new
 from dragon_cli.options import EXISTING_FILE, NEW_FILE, file_argument, json_option
@@ -217,21 +216,9 @@ def _check_parameters(path: Path) -> None:
 
 
 def _prove(key: bytes, message: bytes, deterministic: bool) -> bytes:
-    services.check_prover_extra("Signing")
-    # Imported here because no other command needs the compiler that it loads. The kernels of the
-    # other provers are not loaded.
-    from dragon.stark.prover import preparation  # noqa: PLC0415
-    from dragon.stark.prover import ziggy as prover  # noqa: PLC0415
-
-    preparation.prepare(_progress if sys.stderr.isatty() else lambda *_: None)
     if deterministic:
-        return prover.prove_ziggy_deterministically(key, message)
-    return prover.prove_ziggy(key, message, secrets.token_bytes(RHO_BYTES))
-
-
-def _progress(kernel: str, done: int, total: int) -> None:
-    text = f"compiled {done} of {total} kernels for this processor" if kernel else ""
-    click.echo(f"\r{text:48}\r", nl=False, err=True)
+        return signature.sign_deterministically(key, message)
+    return signature.sign(key, message, secrets.token_bytes(RHO_BYTES))
 
 
 def _statement(public: Digest, message: str) -> dict[str, object]:

@@ -11,8 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Protocol, Self
@@ -29,7 +29,6 @@ from dragon_cli import lifeline, services
 from dragon_cli.errors import PortInUse
 from dragon_cli.fleet import home_operators, queries
 from dragon_cli.fleet.layout import (
-    PROVER,
     Home,
     aggregator_name,
     port_of,
@@ -37,7 +36,7 @@ from dragon_cli.fleet.layout import (
     service_number,
 )
 from dragon_cli.fleet.queries import View
-from dragon_cli.forking import ForkFailed, ForkServer, fork_server
+from dragon_cli.forking import ForkFailed, ForkServer, Setting, fork_server
 from dragon_cli.hints import with_hint
 
 OUTPUT_END_BYTES: Final = 2048  # of a service's output, in which its last message is searched
@@ -54,8 +53,6 @@ COMPILING_NOTE: Final = (
     "The prover still compiles its kernels for this processor: half a minute, longer if busy. "
     "Windows of streams wait for it."
 )
-# Services that import numba, whose threads may not run in a process that forks.
-NOT_IMPORTED: Final = frozenset(["stream"])
 
 
 class Service(Protocol):
@@ -179,29 +176,32 @@ class Fleet:
             return [*arguments, "--name", name]
         return arguments
 
-    def start_all(self) -> None:
-        """Start all services. Raises MissingExtra, PortInUse."""
+    def start_all(self, server: ForkServer | None = None) -> None:
+        """Start all services. Raises MissingExtra, PortInUse.
+
+        Args: `server`, a fork server that runs already; by default one is started.
+        """
         self.check_installed()
         self.check_ports()
-        names = list(self.addresses)
-        with self.fork_server([service_kind(name) for name in names if name != PROVER]) as server:
-            # The provers first: they take longest until they are ready. The first one is not
-            # forked, because it starts while the others are imported.
-            for name in sorted(names, key=lambda name: service_kind(name) != PROVER_KIND):
-                if server is None or name == PROVER or not self._start_forked(name, server):
+        with self.fork_server() if server is None else nullcontext(server) as forking:
+            # The provers first: they take longest until they are ready.
+            for name in sorted(self.addresses, key=lambda name: service_kind(name) != PROVER_KIND):
+                if forking is None or not self._start_forked(name, forking):
                     self.start(name)
 
-    def fork_server(self, kinds: Iterable[str]) -> AbstractContextManager[ForkServer | None]:
-        """A process that has imported services of these kinds; None where that is impossible."""
-        forked = sorted(set(kinds) - NOT_IMPORTED)
-        return fork_server(forked, self._end_for_services(), self._environ())
+    def fork_server(self) -> AbstractContextManager[ForkServer | None]:
+        """A process that forks services; None where that is impossible."""
+        return fork_server()
 
     def _start_forked(self, name: str, server: ForkServer) -> bool:
         """Start one service as a copy of the fork server. Returns whether that was possible."""
         output = self._output(name)
         output.touch()
+        setting = Setting(name, self._end_for_services(), self._environ())
         try:
-            self.running[name] = server.start(name, self._arguments(name), output)
+            self.running[name] = server.start(
+                service_kind(name), self._arguments(name), output, setting
+            )
         except ForkFailed:
             return False
         return True

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import (
     BeforeValidator,
+    ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationInfo,
@@ -24,7 +25,13 @@ from dragon.errors import IntegerOutOfRange, NotAnInteger, UnknownMember, Unknow
 from dragon.node.schemas import Schema
 
 
-class Query(Schema):
+class Parameters(Schema):
+    """The parameters of a route. Built at once: many threads use them."""
+
+    model_config = ConfigDict(defer_build=False)
+
+
+class Query(Parameters):
     """The query parameters of a route. Unknown ones are refused, so that no typo is ignored."""
 
     @model_validator(mode="before")

@@ -10,8 +10,7 @@ from pydantic import Field
 
 from dragon.encoding import MAX_INTEGER
 from dragon.errors import IntegerOutOfRange, MissingMember, UnknownValue
-from dragon.node import schemas
-from dragon.node.parameters import Parameter, Query, hexadecimal, identifier, integer
+from dragon.node.parameters import Parameter, Parameters, Query, hexadecimal, identifier, integer
 from dragon.protocol.committee import MAX_EPOCH
 from dragon_explorer.views.badge import METRICS
 from dragon_explorer.views.node import CHART_PERIODS, DEFAULT_CHART
@@ -112,19 +111,19 @@ class MetricQuery(Query):
     metric: Annotated[str, word(METRICS)] = METRICS[0]
 
 
-class NodePath(schemas.Schema):
+class NodePath(Parameters):
     node_id: Annotated[str, identifier()]
 
 
-class PositionPath(schemas.Schema):
+class PositionPath(Parameters):
     position: Annotated[int, integer()]
 
 
-class EpochPath(schemas.Schema):
+class EpochPath(Parameters):
     epoch: Annotated[int, integer(most=MAX_EPOCH)]
 
 
-class StreamPath(schemas.Schema):
+class StreamPath(Parameters):
     stream: Annotated[bytes, hexadecimal(range(32, 33))]
 
 

@@ -11,7 +11,7 @@ from dragon.errors import NotFound
 from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import IdPageQuery, PositionPageQuery, page
-from dragon.node.parameters import NoParameters, Query, boolean, identifier, integer
+from dragon.node.parameters import NoParameters, Parameters, Query, boolean, identifier, integer
 from dragon_operator.components import Components
 
 MAX_PAGE_BYTES: Final = 256 * 1024  # entries of one page; a page holds at least one entry
@@ -21,11 +21,11 @@ class LogsQuery(IdPageQuery):
     node_id: Annotated[str | None, identifier()] = None
 
 
-class EventPath(schemas.Schema):
+class EventPath(Parameters):
     position: Annotated[int, integer()]
 
 
-class CheckpointPath(schemas.Schema):
+class CheckpointPath(Parameters):
     since: Annotated[int, integer()]
 
 

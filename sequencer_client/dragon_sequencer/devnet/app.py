@@ -31,6 +31,7 @@ from dragon.node import openapi
 from dragon.node.app import install_common_routes
 from dragon.node.metrics import StateCollector
 from dragon.node.openapi import Responses, Routes
+from dragon.node.parameters import Parameters
 from dragon.node.schemas import Described, Schema
 from dragon_sequencer.devnet.faults import LeaderChange, bomb_pieces
 from dragon_sequencer.devnet.network import STATES, VERSION, Network, Refusal
@@ -82,11 +83,11 @@ class NodeReady(Schema):
     status: bool
 
 
-class AppPath(Schema):
+class AppPath(Parameters):
     app: str
 
 
-class StatePath(Schema):
+class StatePath(Parameters):
     state: str
 
 

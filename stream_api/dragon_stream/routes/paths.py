@@ -8,9 +8,8 @@ from typing import Annotated, Any, Final
 
 from dragon.errors import NotFound
 from dragon.node import auth
-from dragon.node.parameters import integer
+from dragon.node.parameters import Parameters, integer
 from dragon.node.routes.streams import HASH_PARAMETER
-from dragon.node.schemas import Schema
 from dragon_stream.components import Components
 from dragon_stream.streams import Stream
 
@@ -36,7 +35,7 @@ def is_socket(environ: Mapping[str, Any]) -> bool:
     return _SOCKET.fullmatch(environ["PATH_INFO"]) is not None
 
 
-class StreamPath(Schema):
+class StreamPath(Parameters):
     stream: Annotated[bytes, HASH_PARAMETER]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dragon_cli.commands import up
+from dragon_cli.fleet import foreground
 from dragon_cli.fleet.layout import Home
 from dragon_cli.main import main
 
@@ -349,7 +349,7 @@ class StartedFleet:
         self.committee = SimpleNamespace(keys=["zkp_api"])
         self.compiling = lambda: compiling
 
-    def start_all(self) -> None:
+    def start_all(self, _server: object) -> None:
         """Start nothing."""
 
     def wait_ready(self, say: Callable[[str], object]) -> None:
@@ -362,7 +362,7 @@ def test_up_says_what_it_waits_for_and_that_kernels_are_compiled(
 ) -> None:
     fleet: Any = StartedFleet(tmp_path, compiling)
 
-    up._start(fleet)
+    foreground._start(fleet, None, lambda: None)
 
     said = " ".join(capsys.readouterr().out.split())
     assert "Waiting for zkp_api: [it] does not answer yet. All services ready after" in said

@@ -16,7 +16,7 @@ import pytest
 import starkvectors as vectors
 from dragon.stark import files
 from dragon.stark.parameter_sets import CLASSIC
-from dragon.stark.prover import ziggy as proving
+from dragon.stark.signing import signature
 from dragon.stark.ziggy import public_key
 from dragon_cli.commands import ziggy
 from dragon_cli.errors import AlreadyThere, UnusableFile
@@ -291,23 +291,10 @@ def test_a_faulty_proof_is_not_written(
 ) -> None:
     spoilt = bytearray(vectors.proof_bytes(FIRST))
     spoilt[-1] ^= 1
-    monkeypatch.setattr(proving, "prove_ziggy", lambda *_: bytes(spoilt))
-    monkeypatch.setattr(proving, "prove_ziggy_deterministically", lambda *_: bytes(spoilt))
+    monkeypatch.setattr(signature, "sign", lambda *_: bytes(spoilt))
+    monkeypatch.setattr(signature, "sign_deterministically", lambda *_: bytes(spoilt))
 
     assert refused(dragon, folder) == "proof_refused (layer0_decommitment)"
-
-
-def test_a_terminal_shows_the_progress_of_compilation(
-    dragon: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-
-    code, _, err = dragon(*signing(folder))
-
-    lines = err.split("\r")
-    assert code == 0
-    assert any(line.startswith("compiled 1 of ") for line in lines)
-    assert not lines[-2].strip()  # the line is cleared at the end
 
 
 # Verifying

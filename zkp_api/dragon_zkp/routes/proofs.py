@@ -22,7 +22,7 @@ from dragon.node.openapi import (
 )
 from dragon.node.parameters import Parameter, Query
 from dragon.stark.parameter_sets import SETS
-from dragon.stark.prover.randomness import RHO_BYTES
+from dragon.stark.randomness import RHO_BYTES
 from dragon_zkp import request_parsing, schemas
 from dragon_zkp.components import Components
 from dragon_zkp.messages import Job, Prove, Verify

@@ -12,7 +12,7 @@ from dragon.log.store import Log
 from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import MAX_PAGE_SIZE, PositionPageQuery, page
-from dragon.node.parameters import NoParameters, Query, identifier, integer
+from dragon.node.parameters import NoParameters, Parameters, Query, identifier, integer
 from dragon.protocol.beats import sends_beats
 from dragon.protocol.state import State
 
@@ -29,7 +29,7 @@ class NodesQuery(Query):
     limit: Annotated[int, integer(1, MAX_PAGE_SIZE)] = MAX_PAGE_SIZE
 
 
-class NodePath(schemas.Schema):
+class NodePath(Parameters):
     node_id: Annotated[str, identifier()]
 
 

@@ -13,7 +13,7 @@ from dragon.log.store import Log
 from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import LimitQuery, page
-from dragon.node.parameters import NoParameters, hexadecimal, integer
+from dragon.node.parameters import NoParameters, Parameters, hexadecimal, integer
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.stream_state import StreamState
 from dragon.storage.blobs import ObjectStore
@@ -27,7 +27,7 @@ class StreamsQuery(LimitQuery):
     after: Annotated[bytes, HASH_PARAMETER] = b""
 
 
-class StreamPath(schemas.Schema):
+class StreamPath(Parameters):
     stream: Annotated[bytes, HASH_PARAMETER]
 
 
@@ -35,7 +35,7 @@ class WindowPath(StreamPath):
     number: Annotated[int, integer()]
 
 
-class ObjectPath(schemas.Schema):
+class ObjectPath(Parameters):
     sha256: Annotated[bytes, HASH_PARAMETER]
 
 

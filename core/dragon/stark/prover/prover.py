@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dragon.errors import UnluckyChallenge
 from dragon.stark import field
 from dragon.stark.extension import Element
-from dragon.stark.field import GENERATOR, P
 from dragon.stark.hashchain import NONCE_BYTES, HashChain, grinding_prefix
-from dragon.stark.parameters import DEGREE_FACTOR, Lengths, Parameters
+from dragon.stark.outside_domain import check_outside_domain
+from dragon.stark.parameters import DEGREE_FACTOR, Parameters
 from dragon.stark.prover import domains, openings
 from dragon.stark.prover.channel import ProverChannel, drawn_elements
 from dragon.stark.prover.kernels import chains, polynomials
@@ -234,20 +233,6 @@ class _Proving:
         for layer, step in zip(layers, steps[1:], strict=True):
             self._channel.append(layer.opening(indices))
             indices = np.unique(indices >> step)
-
-
-def check_outside_domain(z: Element, lengths: Lengths) -> None:
-    """Check that z and h·z lie neither in the evaluation domain nor in ⟨g⟩ (section 18.12).
-
-    Raises UnluckyChallenge: one of them does.
-    """
-    c0, c1, c2 = z
-    if c1 or c2:
-        return
-    # h is in the subgroup of both domains, so h·z lies in a domain exactly if z does.
-    on_coset = pow(c0 * field.inverse(GENERATOR), lengths.domain_size, P) == 1
-    if on_coset or pow(c0, lengths.trace_length, P) == 1:
-        raise UnluckyChallenge("the out-of-domain point lies in the domain; prove again")
 
 
 def smallest_nonce(prefix: bytes, bits: int, team: ThreadTeam) -> int:

@@ -14,7 +14,7 @@ from dragon.stark.prover.chain_statement import ChainWitness
 from dragon.stark.prover.kernels import rescue
 from dragon.stark.prover.montgomery import integers, rescue_constants, words
 from dragon.stark.prover.prover import StageListener, ignore_stages, prove
-from dragon.stark.prover.randomness import check_rho
+from dragon.stark.randomness import check_rho
 from dragon.stark.rescue import DIGEST_LENGTH, WIDTH, Digest
 
 Witness = Sequence[Sequence[int]]

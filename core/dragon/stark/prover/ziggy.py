@@ -14,8 +14,8 @@ from dragon.stark.prover.blocks_statement import BlocksWitness
 from dragon.stark.prover.montgomery import integers
 from dragon.stark.prover.preimages import Preimages
 from dragon.stark.prover.prover import StageListener, ignore_stages, prove
-from dragon.stark.prover.randomness import check_rho
 from dragon.stark.prover.threads import ThreadTeam
+from dragon.stark.randomness import check_rho
 from dragon.stark.ziggy import secret_preimage
 
 

@@ -18,6 +18,7 @@ from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.blocks import verify_window
 from dragon.stark.commitment import commit, encode_output
 from dragon.stark.field import GENERATOR, P
+from dragon.stark.outside_domain import check_outside_domain
 from dragon.stark.parameter_sets import CLASSIC, STANDARD
 from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.prover import prover
@@ -238,12 +239,12 @@ LENGTHS = Lengths(16, 64, 12, 1, 3)
 )
 def test_a_point_inside_the_domain_is_an_unlucky_challenge(z: int) -> None:
     with pytest.raises(UnluckyChallenge):
-        prover.check_outside_domain((z, 0, 0), LENGTHS)
+        check_outside_domain((z, 0, 0), LENGTHS)
 
 
 def test_points_outside_the_domain_are_accepted() -> None:
     for z in ((GENERATOR, 1, 0), (GENERATOR, 0, 1), (5, 0, 0), (0, 0, 0), (1, P - 1, 0)):
-        prover.check_outside_domain(z, LENGTHS)
+        check_outside_domain(z, LENGTHS)
 
 
 # -- secrets -------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Make Ziggy signatures with nothing but the standard library."""

@@ -1,7 +1,8 @@
 """The archive in a bucket of an S3-compatible service, through the library `obstore`.
 
 The library is in the extra `archive`, and is loaded only if STREAM_ARCHIVE is set. What a server
-answers is shown nowhere: only its status and the code of its error are.
+answers is shown nowhere: only its status and the code of its error are. Nor are the names of bucket
+and prefix, because everybody may read these messages, in `/readyz` and in answers.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ class S3ObjectStore:
         transfer_seconds: float = TRANSFER_SECONDS,
     ) -> None:
         self._failures = (import_module("obstore.exceptions").BaseError, OSError, ValueError)
-        self._url = settings.url
         self._prefix = settings.prefix
         self._reads = _connect(settings, read_seconds)
         self._transfers = _connect(settings, transfer_seconds)
@@ -88,25 +88,27 @@ class S3ObjectStore:
             text = str(error)
             status, code = _STATUS.search(text), _CODE.search(text)
             if code is not None and code[1] == "NoSuchBucket":
-                raise ArchiveUnavailable(f"{self._url} does not exist (NoSuchBucket)") from None
+                raise ArchiveUnavailable(
+                    "the archive's bucket does not exist (NoSuchBucket)"
+                ) from None
             if isinstance(error, FileNotFoundError):
                 raise ObjectMissing(name) from None
             if status is not None and status[1] == "416":
                 raise ObjectDiffers("ends before the requested bytes") from None
-            raise ArchiveUnavailable(_sentence(self._url, text, status, code)) from None
+            raise ArchiveUnavailable(_sentence(text, status, code)) from None
 
 
-def _sentence(url: str, text: str, status: re.Match[str] | None, code: re.Match[str] | None) -> str:
+def _sentence(text: str, status: re.Match[str] | None, code: re.Match[str] | None) -> str:
     what = f" ({code[1]})" if code else ""
     if status is not None and status[1] in _DENIED:
-        return f"{url} refuses the access key: status {status[1]}{what}"
+        return f"the archive refuses the access key: status {status[1]}{what}"
     if status is not None:
-        return f"{url} answers with status {status[1]}{what}"
+        return f"the archive answers with status {status[1]}{what}"
     if "timed out" in text or "Timeout" in text or "TimedOut" in text:
-        return f"{url} does not answer in time"
+        return "the archive does not answer in time"
     if "ConnectError" in text or "kind: Connect" in text:
-        return f"{url} cannot be reached: no connection"
-    return f"{url} gives no usable answer"
+        return "the archive cannot be reached: no connection"
+    return "the archive gives no usable answer"
 
 
 def _connect(settings: ArchiveSettings, seconds: float) -> Any:

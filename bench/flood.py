@@ -103,8 +103,8 @@ class Before:
             self._refusals(batches, verifier)
             if verifier.verify():
                 raise SystemExit("a forged signature is valid")
-        with self._database.write() as connection:
-            refused_events.record(connection, self._refusals(batches, None))
+        with self._database.transaction() as cursor:
+            refused_events.record(cursor, self._refusals(batches, None))
 
     def _refusals(
         self, batches: Sequence[ProvenBatch], verify: Verify[Event] | None

@@ -6,11 +6,10 @@ So nothing may verify them. Rules, roots, leaf hashes and derived rows are those
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-
-from sqlalchemy import Connection
 
 from dragon.encoding import canonical
 from dragon.log import cursor, index_tables
@@ -59,24 +58,25 @@ def fill(path: Path, members: Members, days: int, claims: Claims = claims) -> in
     database = Database(path, LOG_SCHEMA)
     with database.write() as connection:
         cursor.read_cursor(connection, committee.network_id)
+    with database.transaction() as changing:
         for claim_ in claims(members, days, tree):
             event_ = replace(template, claim=claim_)
-            _append(connection, event_, tree)
-        cursor.advance_cursor(connection, Position(len(tree), f"{len(tree):032x}"))
+            _append(changing, event_, tree)
+        cursor.advance_cursor(changing, Position(len(tree), f"{len(tree):032x}"))
     database.close()
     return len(tree)
 
 
-def _append(connection: Connection, event_: Certificate, tree: merkle.Tree) -> None:
-    """Append an entry as the log does, without SQLAlchemy's share of the time."""
+def _append(changing: sqlite3.Cursor, event_: Certificate, tree: merkle.Tree) -> None:
+    """Append an entry as the log does."""
     position, claim = len(tree), event_.claim
     text = canonical(event_.to_json())
     leaf_hash = merkle.leaf_hash(event.leaf_of(text, position + 1))
     row = (position, claim.KIND, event.root(event_), text.decode(), leaf_hash, position + 1)
-    connection.exec_driver_sql(
+    changing.execute(
         "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (*row, None, f"{position + 1:032x}"),
     )
     if claim.KIND == StatusClaim.KIND:
-        index_tables.insert(connection, position, event_)
+        index_tables.insert(changing, position, event_)
     tree.append(leaf_hash)

@@ -6,11 +6,10 @@ the next round.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
-
-from sqlalchemy import text
+from typing import Any, Final
 
 from dragon.encoding import canonical, parse
 from dragon.errors import DragonError, LogDamaged
@@ -34,30 +33,31 @@ class Pending:
     """One event that is not yet in the log."""
 
     id: int
+    key: str  # the ordering key of its claim
     event: Event
     not_before: float  # Unix seconds; aggregators with a higher rank send later
     sent_at: float | None  # Unix seconds of the last attempt, for display
     sends: int  # number of attempts
 
-    @property
-    def key(self) -> str:
-        """The ordering key of its claim."""
-        return ordering_key(self.event.claim)
-
 
 class Outbox:
-    """The table of pending events, in the order of their creation."""
+    """The table of pending events, in the order of their creation. Any thread may use it.
+
+    Nothing else changes the table, so it is read again only after a change.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._decoded: dict[int, Event] = {}  # by row id; replaced as a whole, never changed
+        self._lock = threading.Lock()  # guards the next line
+        self._changes = 0  # that have ended, and may be in the table
+        self._read: tuple[int, tuple[Pending, ...]] | None = None  # after how many changes
 
     def add(self, certified: Event, *, not_before: float) -> None:
         """Add a verified event. It is on disk when this returns.
 
         `not_before`: Unix seconds of the first attempt to send it.
         """
-        query = text(
+        query = (
             "INSERT INTO outbox (ordering_key, event, not_before) "
             "VALUES (:ordering_key, :event, :not_before)"
         )
@@ -66,20 +66,11 @@ class Outbox:
             "event": canonical(certified.to_json()).decode(),
             "not_before": not_before,
         }
-        with self._database.write() as connection:
-            connection.execute(query, values)
+        self._change(query, [values])
 
     def pending(self) -> list[Pending]:
         """All events, in the order in which they were added."""
-        query = text("SELECT id, event, not_before, sent_at, sends FROM outbox ORDER BY id")
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        known = self._decoded
-        events = {row.id: known.get(row.id) or _decode(row.id, row.event) for row in rows}
-        self._decoded = events
-        return [
-            Pending(row.id, events[row.id], row.not_before, row.sent_at, row.sends) for row in rows
-        ]
+        return list(self._entries())
 
     def newest(self, key: str) -> Claim | None:
         """The pending claim with that ordering key that has the latest timestamp."""
@@ -88,24 +79,44 @@ class Outbox:
 
     def claims(self, key: str) -> list[Claim]:
         """All pending claims with that ordering key, by timestamp."""
-        query = text("SELECT id, event FROM outbox WHERE ordering_key = :key ORDER BY id")
-        with self._database.read() as connection:
-            rows = connection.execute(query, {"key": key}).all()
-        known = self._decoded
-        claims = [(known.get(row.id) or _decode(row.id, row.event)).claim for row in rows]
+        claims = [entry.event.claim for entry in self._entries() if entry.key == key]
         return sorted(claims, key=ledger_order)
 
     def mark_sent(self, entries: Sequence[Pending], at: float) -> None:
         """Record an attempt to send at `at` (Unix seconds)."""
-        query = text("UPDATE outbox SET sent_at = :at, sends = sends + 1 WHERE id = :id")
-        with self._database.write() as connection:
-            connection.execute(query, [{"at": at, "id": entry.id} for entry in entries])
+        query = "UPDATE outbox SET sent_at = :at, sends = sends + 1 WHERE id = :id"
+        self._change(query, [{"at": at, "id": entry.id} for entry in entries])
 
     def remove(self, entries: Sequence[Pending]) -> None:
         if entries:
-            query = text("DELETE FROM outbox WHERE id = :id")
-            with self._database.write() as connection:
-                connection.execute(query, [{"id": entry.id} for entry in entries])
+            query = "DELETE FROM outbox WHERE id = :id"
+            self._change(query, [{"id": entry.id} for entry in entries])
+
+    def _change(self, query: str, rows: Sequence[Mapping[str, object]]) -> None:
+        try:
+            with self._database.transaction() as cursor:
+                cursor.executemany(query, rows)
+        finally:  # of a change that failed, nobody knows whether it is in the table
+            with self._lock:
+                self._changes += 1
+
+    def _entries(self) -> tuple[Pending, ...]:
+        changes, read = self._changes, self._read
+        if read is not None and read[0] == changes:
+            return read[1]
+        known = {entry.id: entry for entry in read[1]} if read is not None else {}
+        query = "SELECT id, ordering_key, event, not_before, sent_at, sends FROM outbox ORDER BY id"
+        found = [_pending(row, known) for row in self._database.query(query, {})]
+        # A change that ended meanwhile has another number, so the next call reads again.
+        self._read = changes, tuple(found)
+        return self._read[1]
+
+
+def _pending(row: Sequence[Any], known: Mapping[int, Pending]) -> Pending:
+    """Args: `known`, entries by id: the event of an id never changes."""
+    id_, key, stored, not_before, sent_at, sends = row
+    event_ = known[id_].event if id_ in known else _decode(id_, stored)
+    return Pending(id_, key, event_, not_before, sent_at, sends)
 
 
 def _decode(id_: int, stored: str) -> Event:

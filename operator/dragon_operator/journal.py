@@ -50,7 +50,7 @@ TRIM_INTERVAL: Final = 1024  # decisions on rounds between two checks of that ma
 
 _KNOWN_LOG: Final = "SELECT size, root FROM journal_log"
 # Another thread may have recorded a longer log since.
-_USE_LOG: Final = text(
+_USE_LOG: Final = (
     "INSERT INTO journal_log VALUES (1, :size, :root) ON CONFLICT (id) DO UPDATE "
     "SET size = excluded.size, root = excluded.root WHERE excluded.size > size"
 )
@@ -185,8 +185,8 @@ class Journal:
         Raises AttestationRefused: `behind` if the log does not extend the newest recorded one.
         """
         if (row := self._longer_log(size, root_at)) is not None:
-            with self._database.write() as connection:
-                connection.execute(_USE_LOG, row)
+            with self._database.transaction() as cursor:
+                cursor.execute(_USE_LOG, row)
 
     def _longer_log(
         self, size: int, root_at: Callable[[int], bytes | None]
@@ -220,10 +220,10 @@ class Journal:
         Raises AttestationRefused: `behind`, as `use_log`; `equivocation`.
         """
         row = self._longer_log(size, root_at)
-        with self._database.write() as connection:
+        with self._database.transaction() as cursor:
             if row is not None:
-                connection.execute(_USE_LOG, row)
-            self.windows.record(connection, claim, windows)
+                cursor.execute(_USE_LOG, row)
+            self.windows.record(cursor, claim, windows)
 
     def decide_log_claim(
         self,

@@ -6,8 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from sqlalchemy import text
-
 from dragon.protocol.claims.window import InvalidReason, Statement, WindowClaim
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.statements import statement_of
@@ -105,7 +103,7 @@ class VerdictStore:
 
     def keep(self, verdict: WindowVerdict) -> None:
         """Store a verdict. An earlier one on the same window and proof stays unchanged."""
-        query = text(
+        query = (
             "INSERT OR IGNORE INTO verdicts (stream, number, header, proof, previous, parameters, "
             "statement, reason, detail) VALUES (:stream, :number, :header, :proof, :previous, "
             ":parameters, :statement, :reason, :detail)"
@@ -114,34 +112,31 @@ class VerdictStore:
         row = {name: getattr(verdict, name) for name in names}
         row["statement"] = verdict.statement and str(verdict.statement)
         row |= {"reason": str(verdict.finding.reason), "detail": verdict.finding.detail}
-        with self._database.write() as connection:
-            connection.execute(query, row)
+        with self._database.transaction() as cursor:
+            cursor.execute(query, row)
 
     def streams(self) -> list[bytes]:
         """Streams with stored verdicts."""
-        with self._database.read() as connection:
-            rows = connection.execute(text("SELECT DISTINCT stream FROM verdicts")).all()
-        return [bytes(row.stream) for row in rows]
+        rows = self._database.query("SELECT DISTINCT stream FROM verdicts", {})
+        return [bytes(stream) for (stream,) in rows]
 
     def forget(self, stream: bytes, windows: int) -> None:
         """Delete verdicts on the first `windows` windows of a stream, which are in the log."""
-        query = text("DELETE FROM verdicts WHERE stream = :stream AND number < :windows")
-        with self._database.write() as connection:
-            connection.execute(query, {"stream": stream, "windows": windows})
+        query = "DELETE FROM verdicts WHERE stream = :stream AND number < :windows"
+        with self._database.transaction() as cursor:
+            cursor.execute(query, {"stream": stream, "windows": windows})
 
     def bound(self, streams: Collection[bytes], most: int) -> None:
         """Delete verdicts of all `streams` if they have more than `most` together.
 
         A window that is not certified yet is then verified again.
         """
-        with self._database.read() as connection:
-            total = connection.execute(text("SELECT COUNT(*) FROM verdicts")).scalar_one()
+        total = self._database.value("SELECT COUNT(*) FROM verdicts", {})
         if total <= most or sum(map(self.count, streams)) <= most:
             return
-        with self._database.write() as connection:
-            for stream in streams:
-                query = text("DELETE FROM verdicts WHERE stream = :stream")
-                connection.execute(query, {"stream": stream})
+        query = "DELETE FROM verdicts WHERE stream = :stream"
+        with self._database.transaction() as cursor:
+            cursor.executemany(query, [{"stream": stream} for stream in streams])
 
 
 def _decode(row: Sequence[Any]) -> WindowVerdict:

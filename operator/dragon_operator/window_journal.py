@@ -19,11 +19,10 @@ Decisions on windows of known streams are never deleted because of others.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
-
-from sqlalchemy import Connection, Row, text
 
 from dragon.errors import AttestationRefused
 from dragon.protocol.claims.window import Verdict, WindowClaim
@@ -33,47 +32,41 @@ from dragon.storage.database import Database
 MAX_NEW_DECISIONS: Final = 16_384  # kept of all new streams, valid and invalid ones each
 PRUNED_BUCKETS: Final = 1 << 22  # rows of `journal_pruned` at most: about 50 MB
 
-_VALID: Final = text(
-    "SELECT header FROM journal_window WHERE stream = :stream AND number = :number"
-)
-_CALL_VALID: Final = text(
+_VALID: Final = "SELECT header FROM journal_window WHERE stream = :stream AND number = :number"
+_CALL_VALID: Final = (
     "INSERT OR IGNORE INTO journal_window (stream, number, header, timestamp) "
     "VALUES (:stream, :number, :header, :timestamp)"
 )
-_REFUTED: Final = text(
+_REFUTED: Final = (
     "SELECT reason FROM journal_refuted "
     "WHERE stream = :stream AND number = :number AND proof = :proof"
 )
-_REFUTE: Final = text(
+_REFUTE: Final = (
     "INSERT OR IGNORE INTO journal_refuted (stream, number, proof, reason, timestamp) "
     "VALUES (:stream, :number, :proof, :reason, :timestamp)"
 )
 _FORGET_WINDOWS: Final = (
-    text("DELETE FROM journal_window WHERE stream = :stream AND number < :windows"),
-    text("DELETE FROM journal_refuted WHERE stream = :stream AND number < :windows"),
+    "DELETE FROM journal_window WHERE stream = :stream AND number < :windows",
+    "DELETE FROM journal_refuted WHERE stream = :stream AND number < :windows",
 )
 _COUNTS: Final = (
-    text("SELECT COUNT(*) FROM journal_window"),
-    text("SELECT COUNT(*) FROM journal_refuted"),
+    "SELECT COUNT(*) FROM journal_window",
+    "SELECT COUNT(*) FROM journal_refuted",
 )
-_STREAMS: Final = text(
+_STREAMS: Final = (
     "SELECT DISTINCT stream FROM journal_window UNION SELECT DISTINCT stream FROM journal_refuted"
 )
 # Oldest first.
-_ALL_VALID: Final = text(
-    "SELECT stream, number FROM journal_window ORDER BY timestamp, stream, number"
-)
-_ALL_REFUTED: Final = text(
+_ALL_VALID: Final = "SELECT stream, number FROM journal_window ORDER BY timestamp, stream, number"
+_ALL_REFUTED: Final = (
     "SELECT stream, number, proof FROM journal_refuted ORDER BY timestamp, stream, number, proof"
 )
-_DELETE_VALID: Final = text(
-    "DELETE FROM journal_window WHERE stream = :stream AND number = :number"
-)
-_DELETE_REFUTED: Final = text(
+_DELETE_VALID: Final = "DELETE FROM journal_window WHERE stream = :stream AND number = :number"
+_DELETE_REFUTED: Final = (
     "DELETE FROM journal_refuted WHERE stream = :stream AND number = :number AND proof = :proof"
 )
-_PRUNED: Final = text("SELECT number FROM journal_pruned WHERE bucket = :bucket")
-_PRUNE: Final = text(
+_PRUNED: Final = "SELECT number FROM journal_pruned WHERE bucket = :bucket"
+_PRUNE: Final = (
     "INSERT INTO journal_pruned VALUES (:bucket, :number) ON CONFLICT (bucket) DO UPDATE "
     "SET number = excluded.number WHERE excluded.number > number"
 )
@@ -95,22 +88,22 @@ class WindowJournal:
 
         Raises AttestationRefused: `equivocation`.
         """
-        with self._database.write() as connection:
-            self.record(connection, claim, windows)
+        with self._database.transaction() as cursor:
+            self.record(cursor, claim, windows)
 
-    def record(self, connection: Connection, claim: WindowClaim, windows: int) -> None:
+    def record(self, cursor: sqlite3.Cursor, claim: WindowClaim, windows: int) -> None:
         """Do as `decide` in a transaction of the caller. Raises AttestationRefused."""
         place = {"stream": claim.stream, "number": claim.number, "proof": claim.proof}
         decided = {"reason": str(claim.reason), "timestamp": claim.timestamp}
         row = {**place, "header": claim.header, **decided}
         if claim.verdict is Verdict.VALID:
-            self._call_valid(connection, claim, row)
+            self._call_valid(cursor, claim, row)
         else:
-            known = connection.execute(_REFUTED, row).scalar()
+            known = _first(cursor, _REFUTED, row)
             message = "already signed another reason for that invalid proof"
             _check_same(known, row["reason"], message)
-            connection.execute(_REFUTE, row)
-        self._forget(connection, claim.stream, windows)
+            cursor.execute(_REFUTE, row)
+        self._forget(cursor, claim.stream, windows)
 
     def prune(self, is_known: Callable[[bytes], bool], windows: Callable[[bytes], int]) -> None:
         """Delete the oldest decisions on windows of new streams beyond `MAX_NEW_DECISIONS`.
@@ -119,40 +112,41 @@ class WindowJournal:
             is_known: whether a stream is known, by its id.
             windows: returns the number of windows of a stream in the log.
         """
-        with self._database.read() as connection:
-            counts = [connection.execute(count).scalar_one() for count in _COUNTS]
+        counts = [self._database.value(count, {}) for count in _COUNTS]
         if max(counts) <= MAX_NEW_DECISIONS:
             return
-        with self._database.write() as connection:
-            streams = {bytes(row.stream) for row in connection.execute(_STREAMS)}
+        with self._database.transaction() as cursor:
+            streams = {bytes(stream) for (stream,) in cursor.execute(_STREAMS).fetchall()}
             for stream in streams:
-                self._forget(connection, stream, windows(stream))
-            for row in _beyond(connection.execute(_ALL_VALID).all(), is_known):
-                bucket = self._bucket(bytes(row.stream))
-                connection.execute(_PRUNE, {"bucket": bucket, "number": row.number})
-                connection.execute(_DELETE_VALID, row._asdict())
-            for row in _beyond(connection.execute(_ALL_REFUTED).all(), is_known):
-                connection.execute(_DELETE_REFUTED, row._asdict())
+                self._forget(cursor, stream, windows(stream))
+            for row in _beyond(cursor.execute(_ALL_VALID).fetchall(), is_known):
+                stream, number = row
+                cursor.execute(_PRUNE, {"bucket": self._bucket(bytes(stream)), "number": number})
+                cursor.execute(_DELETE_VALID, {"stream": stream, "number": number})
+            for row in _beyond(cursor.execute(_ALL_REFUTED).fetchall(), is_known):
+                stream, number, proof = row
+                values = {"stream": stream, "number": number, "proof": proof}
+                cursor.execute(_DELETE_REFUTED, values)
 
     @staticmethod
-    def _forget(connection: Connection, stream: bytes, windows: int) -> None:
+    def _forget(cursor: sqlite3.Cursor, stream: bytes, windows: int) -> None:
         """Delete decisions on windows that the log has."""
         for forget in _FORGET_WINDOWS:
-            connection.execute(forget, {"stream": stream, "windows": windows})
+            cursor.execute(forget, {"stream": stream, "windows": windows})
 
     def _call_valid(
-        self, connection: Connection, claim: WindowClaim, row: Mapping[str, object]
+        self, cursor: sqlite3.Cursor, claim: WindowClaim, row: Mapping[str, object]
     ) -> None:
-        known = connection.execute(_VALID, row).scalar()
+        known = _first(cursor, _VALID, row)
         _check_same(known, claim.header, "already signed another valid window with that number")
-        pruned = connection.execute(_PRUNED, {"bucket": self._bucket(claim.stream)}).scalar()
+        pruned = _first(cursor, _PRUNED, {"bucket": self._bucket(claim.stream)})
         if known is None and pruned is not None and claim.number <= pruned:
             message = (
                 "decisions on that window may have been deleted, because many windows of streams "
                 "without a certified window were decided since"
             )
             raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
-        connection.execute(_CALL_VALID, row)
+        cursor.execute(_CALL_VALID, row)
 
     def _bucket(self, stream: bytes) -> int:
         digest = hashlib.sha256(self._token + stream).digest()
@@ -161,14 +155,21 @@ class WindowJournal:
     @cached_property
     def _token(self) -> bytes:
         """What nobody else knows, so that nobody can choose a stream's bucket."""
-        with self._database.read() as connection:
-            token = connection.execute(text("SELECT token FROM journal_owner")).scalar()
+        token = self._database.value("SELECT token FROM journal_owner", {})
         return str(token or "").encode()
 
 
-def _beyond(rows: Sequence[Row[Any]], is_known: Callable[[bytes], bool]) -> Sequence[Row[Any]]:
-    """The oldest rows of new streams, without those that are kept."""
-    new = [row for row in rows if not is_known(bytes(row.stream))]
+def _first(cursor: sqlite3.Cursor, query: str, values: Mapping[str, object]) -> Any:
+    """The first value of the first row, or None."""
+    row = cursor.execute(query, values).fetchone()
+    return row[0] if row else None
+
+
+def _beyond(
+    rows: Sequence[tuple[Any, ...]], is_known: Callable[[bytes], bool]
+) -> Sequence[tuple[Any, ...]]:
+    """The oldest rows of new streams, whose ids come first, without those that are kept."""
+    new = [row for row in rows if not is_known(bytes(row[0]))]
     return new[: max(0, len(new) - MAX_NEW_DECISIONS)]
 
 

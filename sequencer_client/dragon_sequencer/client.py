@@ -201,8 +201,12 @@ class SequencerClient:
         for batch in self.segments(after):
             yield batch.body, batch.index
 
-    def finalized_last(self) -> Proof | None:
-        """The newest finality proof, verified; None if there is no batch.
+    def finalized_last(self, known: int = 0) -> Proof | None:
+        """The newest finality proof; None if there is no batch.
+
+        Args:
+            known: index of a batch that was read and proven. Only a proof of a later one is
+                verified: that there is none can never be proven, as with an empty page.
 
         Raises:
             LedgerUnavailable: no gateway served a valid proof.
@@ -211,7 +215,7 @@ class SequencerClient:
         for gateway in self._gateways.circle():
             try:
                 proof = gateway.newest(self._app, seconds=self._timeouts.request_seconds)
-                if proof:
+                if proof and proof.index > known:
                     proof.verify(
                         app=self._app, chaining_hash=proof.chaining_hash, nodes=self._reader.nodes
                     )
@@ -222,9 +226,12 @@ class SequencerClient:
                 return proof
         raise LedgerUnavailable("no gateway served a valid proof of its newest batch") from failure
 
-    def last_finalized_index(self) -> int:
-        """The index of the newest batch, or 0. Raises LedgerUnavailable."""
-        proof = self.finalized_last()
+    def last_finalized_index(self, known: int = 0) -> int:
+        """The index of the newest batch, or 0. `known`: as for `finalized_last`.
+
+        Raises LedgerUnavailable.
+        """
+        proof = self.finalized_last(known)
         return proof.index if proof else 0
 
 

@@ -32,6 +32,11 @@ class AwaitedWindows:
             if self._since.pop((stream, number), None) is not None:
                 self._finalized_at = self._monotonic()
 
+    def contains(self, stream: bytes, number: int) -> bool:
+        """Whether a window is certified, and the log is not known to contain it."""
+        with self._lock:
+            return (stream, number) in self._since
+
     @property
     def seconds(self) -> float:
         """Seconds since some wait and none came into the log; 0 if none waits."""

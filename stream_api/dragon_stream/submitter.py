@@ -28,7 +28,10 @@ from dragon_stream.submission import (
 
 SUBMITTING_THREADS: Final = 8  # concurrent requests to aggregators
 POLL_SECONDS: Final = 0.5  # time between two submissions of a stream's next window
-RESEND_SECONDS: Final = 3.0  # time between two submissions of each window after it
+# The same once it is certified: the aggregator has stored that, and the log will tell the rest.
+CERTIFIED_POLL_SECONDS: Final = 3.0
+# Between two submissions of each window after the next one, in case the aggregator was restarted.
+RESEND_SECONDS: Final = 5.0
 
 
 class Submitter:
@@ -100,8 +103,15 @@ class Submitter:
                 continue
             if pause := self._submit_one(stream, summary, is_next=not place):
                 return pause
-            self._jobs.delay(key, RESEND_SECONDS if place else POLL_SECONDS)
+            self._jobs.delay(key, self._pause(stream, summary, is_next=not place))
         return POLL_SECONDS
+
+    def _pause(self, stream: Stream, summary: WindowSummary, *, is_next: bool) -> float:
+        """Return the seconds until a window that was accepted is submitted again."""
+        if not is_next:
+            return RESEND_SECONDS
+        is_certified = self.awaited.contains(stream.id, summary.number)
+        return CERTIFIED_POLL_SECONDS if is_certified else POLL_SECONDS
 
     def _submit_one(self, stream: Stream, summary: WindowSummary, *, is_next: bool) -> float:
         """Submit a window. Return the seconds to wait after a failure, or 0.

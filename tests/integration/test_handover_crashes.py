@@ -184,9 +184,10 @@ def in_the_log_of(name: str, world: World, function: Callable[..., Any]) -> Call
     """Return a function that dies once, at the first handover in the log of one service."""
     genuine = committee_table.append
 
-    def append(connection: Connection, seated: Any, position: int) -> None:
-        genuine(connection, seated, position)
-        if str(world.database_file(name)) in str(connection.engine.url):
+    def append(changing: sqlite3.Cursor, seated: Any, position: int) -> None:
+        genuine(changing, seated, position)
+        _, _, file = changing.execute("PRAGMA database_list").fetchone()
+        if file == str(world.database_file(name)):
             function()
 
     return append
@@ -260,11 +261,11 @@ def test_killed_when_the_file_has_a_handover_and_the_cursor_is_behind(
     """The cursor is written in the same transaction, so both are there or neither."""
     genuine = cursor.advance_cursor
 
-    def dies(connection: Connection, position: Any) -> None:
-        has = connection.exec_driver_sql("SELECT COUNT(*) FROM committees").scalar()
+    def dies(changing: sqlite3.Cursor, position: Any) -> None:
+        [has] = changing.execute("SELECT COUNT(*) FROM committees").fetchone()
         if has == 2:
             raise Killed
-        genuine(connection, position)
+        genuine(changing, position)
 
     monkeypatch.setattr(cursor, "advance_cursor", dies)
     with pytest.raises(Killed):

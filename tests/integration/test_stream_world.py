@@ -21,6 +21,7 @@ from dragon.protocol.streams.chunks import digest
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.receipt_verification import is_complete, refused, verify
 from dragon_aggregator import pending_windows
+from dragon_stream.submitter import CERTIFIED_POLL_SECONDS
 from stream_simulation import PROVER, STREAMS, StreamWorld
 
 CHUNKS = [b"21.5", b"21.7", b"21.5"]
@@ -94,6 +95,36 @@ def test_a_window_shows_the_vote_of_every_operator(world: StreamWorld) -> None:
     assert [votes.pop(name) for name in world.operators[:3]] == ["valid"] * 3
     assert list(votes) == ["operator_4"]
     assert "valid" not in votes["operator_4"]
+
+
+def test_a_certified_window_is_seldom_submitted_again(
+    world: StreamWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its certificate is on the aggregator's disk, and the log tells when it is final."""
+    stream = sensor(world)
+    monkeypatch.setattr(world.components("aggregator_0").submitter, "step", list)
+    world.upload(stream, b"21.5")
+    world.run(1, peers=False)
+    for _ in range(10):  # until the service has heard of the certificate
+        world.clock.sleep(0.1)
+        world.step_pipeline()
+
+    before = len(submissions(world))
+    for _ in range(60):
+        world.clock.sleep(0.1)
+        world.step_pipeline()
+
+    assert world.components(STREAMS).pipeline.submitter.awaited.seconds > 6
+    assert 1 <= len(submissions(world)) - before <= 6 / CERTIFIED_POLL_SECONDS
+
+
+def submissions(world: StreamWorld) -> list[requests.PreparedRequest]:
+    """What the stream service has submitted to aggregators."""
+    return [
+        request
+        for name, request in world.sent
+        if name == STREAMS and request.method == "POST" and request.path_url == "/windows"
+    ]
 
 
 def test_windows_state_the_size_and_security_of_their_proof(world: StreamWorld) -> None:

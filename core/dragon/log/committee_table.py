@@ -8,6 +8,7 @@ the handover was not applied.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,10 +19,10 @@ from dragon.encoding import parse, to_hex
 from dragon.protocol.committee import Committee
 
 
-def append(connection: Connection, committee: Committee, position: int | None) -> None:
+def append(cursor: sqlite3.Cursor, committee: Committee, position: int | None) -> None:
     """Write a committee; `position` is that of its handover, None for the first one."""
-    connection.execute(
-        text("INSERT INTO committees VALUES (:epoch, :id, :document, :position)"),
+    cursor.execute(
+        "INSERT INTO committees VALUES (:epoch, :id, :document, :position)",
         {
             "epoch": committee.epoch,
             "id": to_hex(committee.id),
@@ -92,10 +93,10 @@ def read_page(
     return shown, False
 
 
-def keep(connection: Connection, committee: Committee) -> None:
+def keep(cursor: sqlite3.Cursor, committee: Committee) -> None:
     """Write a file that a handover names, if it is not there yet. It is never deleted."""
-    connection.execute(
-        text("INSERT OR IGNORE INTO committee_files VALUES (:id, :document)"),
+    cursor.execute(
+        "INSERT OR IGNORE INTO committee_files VALUES (:id, :document)",
         {"id": to_hex(committee.id), "document": committee.encode().decode()},
     )
 

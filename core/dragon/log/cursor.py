@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -10,6 +11,7 @@ from dragon import errors
 from dragon.encoding import MAX_INTEGER, to_hex
 from dragon.log.entry_table import StoredEntry
 from dragon.log.ledger import Position
+from dragon.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +70,18 @@ def check_not_archived(connection: Connection, network_id: bytes) -> None:
         raise errors.LogDamaged(message, network=owner)
 
 
-def stored_index(connection: Connection) -> int:
+def stored_index(database: Database) -> int:
     """Return the index of the last batch that the file records as applied."""
-    index = connection.execute(text("SELECT last_index FROM cursor")).scalar()
+    index = database.value("SELECT last_index FROM cursor", {})
     if type(index) is not int:
         raise errors.LogDamaged("the cursor is missing, or has a value of a wrong type")
     return index
 
 
-def advance_cursor(connection: Connection, position: Position) -> None:
+def advance_cursor(cursor: sqlite3.Cursor, position: Position) -> None:
     """Store a new position, in the transaction that applies the batches before it."""
-    query = text("UPDATE cursor SET last_index = :index, chaining_hash = :chaining_hash")
-    values = {"index": position.index, "chaining_hash": position.chaining_hash}
-    connection.execute(query, values)
+    query = "UPDATE cursor SET last_index = :index, chaining_hash = :chaining_hash"
+    cursor.execute(query, {"index": position.index, "chaining_hash": position.chaining_hash})
 
 
 def read_alarm(connection: Connection) -> Alarm | None:

@@ -7,6 +7,7 @@ text of an event is canonical JSON, so its leaf is computed without decoding it.
 from __future__ import annotations
 
 import json
+import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,13 +71,11 @@ class StoredEntry:
         )
 
 
-def append(connection: Connection, entry: LogEntry) -> None:
+def append(cursor: sqlite3.Cursor, entry: LogEntry) -> None:
     """Write an entry and its rows in the derived tables."""
-    connection.execute(
-        text(
-            "INSERT INTO entries VALUES (:position, :kind, :root, :event, :leaf_hash, "
-            ":ledger_index, :ledger_time, :chaining_hash)"
-        ),
+    cursor.execute(
+        "INSERT INTO entries VALUES (:position, :kind, :root, :event, :leaf_hash, "
+        ":ledger_index, :ledger_time, :chaining_hash)",
         {
             "position": entry.position,
             "kind": entry.event.claim.KIND,
@@ -88,7 +87,7 @@ def append(connection: Connection, entry: LogEntry) -> None:
             "chaining_hash": entry.chaining_hash,
         },
     )
-    index_tables.insert(connection, entry.position, entry.event)
+    index_tables.insert(cursor, entry.position, entry.event)
 
 
 def read_one(connection: Connection, position: int) -> StoredEntry | None:

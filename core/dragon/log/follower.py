@@ -34,7 +34,8 @@ BATCHES_PER_TRANSACTION: Final = 32
 SHORT_BATCH_CHARS: Final = 256
 SHORT_BATCHES_PER_TRANSACTION: Final = 2048
 # Between two questions for the ledger's length, while it always has another page. Each costs a
-# request and the verification of one proof. Shorter than `CAUGHT_UP_SECONDS`.
+# request, and the verification of a proof if there is a newer batch than the page has. Shorter than
+# `CAUGHT_UP_SECONDS`.
 LENGTH_INTERVAL_SECONDS: Final = 2.0
 WARNING_INTERVAL_SECONDS: Final = 60.0  # between log messages about one outage
 CAUGHT_UP_SECONDS: Final = 5.0  # how long a log counts as caught up after the ledger's end was read
@@ -238,7 +239,7 @@ class Follower:
         if batches:
             self._newest = max(self._newest, batches[-1].index)
             self._pages_since_end += 1
-            self._ask_length()
+            self._ask_length(batches[-1].index)
         else:
             self._note_read_all(self._monotonic())
             self._pages_since_end, self._end = 0, None
@@ -250,7 +251,7 @@ class Follower:
         """Whether another page would be short, by all that is known of the ledger's length."""
         return self.caught_up and not self._has_more and not self.behind
 
-    def _ask_length(self) -> None:
+    def _ask_length(self, read: int) -> None:
         """Now and then ask a busy ledger for its newest index: it never has an empty page."""
         now, asked = self._monotonic(), self._asked_at
         if self._pages_since_end < 2 or not isinstance(self._ledger, IndexedLedger):
@@ -259,7 +260,7 @@ class Follower:
             return
         self._asked_at = now
         with suppress(errors.LedgerUnavailable):
-            index = self._ledger.last_finalized_index()
+            index = self._ledger.last_finalized_index(read)
             self._newest, self._end = max(self._newest, index), (now, index)
 
     def _note_end(self) -> None:

@@ -6,8 +6,10 @@ defines the rows of its events (`Kind.rows`).
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from sqlalchemy import Connection, RowMapping, text
@@ -35,12 +37,13 @@ T = TypeVar("T")
 C = TypeVar("C", bound=Claim)
 
 
-def insert(connection: Connection, position: int, event: Event) -> None:
+def insert(cursor: sqlite3.Cursor, position: int, event: Event) -> None:
     """Write an applied event's rows, in the transaction that applies it."""
     for row in derive(position, event):
-        connection.execute(text(_insert(row.table)), dict(row.values))
+        cursor.execute(_insert(row.table), dict(row.values))
 
 
+@cache
 def _insert(table: Table) -> str:
     values = ", ".join(f":{column}" for column in table.columns)
     query = f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({values})"  # noqa: S608

@@ -94,6 +94,9 @@ class ProvingLedger(Ledger, Protocol):
 class IndexedLedger(Ledger, Protocol):
     """A ledger that can say how long it is."""
 
-    def last_finalized_index(self) -> int:
-        """Return the index of the newest batch, or 0. Raises LedgerUnavailable."""
+    def last_finalized_index(self, known: int = 0) -> int:
+        """Return the index of the newest batch, or 0. Raises LedgerUnavailable.
+
+        Args: `known`, the index of a batch that was read. Only a later one needs to be proven.
+        """
         ...

@@ -5,6 +5,7 @@ The record is not part of the log or its root. No rule depends on it.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Refusal:
 _COLUMNS: Final = tuple(Refusal.__dataclass_fields__)
 
 
-def record(connection: Connection, refusals: Sequence[Refusal]) -> None:
+def record(cursor: sqlite3.Cursor, refusals: Sequence[Refusal]) -> None:
     """Count all refusals and keep the newest.
 
     The number of statements does not grow with the number of refusals, because anyone who can reach
@@ -55,25 +56,21 @@ def record(connection: Connection, refusals: Sequence[Refusal]) -> None:
     """
     if not refusals:
         return
-    connection.execute(
-        text(
-            "INSERT INTO refused (ledger_index, place, reason, detail, excerpt) "
-            "VALUES (:ledger_index, :place, :reason, :detail, :excerpt)"
-        ),
+    cursor.executemany(
+        "INSERT INTO refused (ledger_index, place, reason, detail, excerpt) "
+        "VALUES (:ledger_index, :place, :reason, :detail, :excerpt)",
         [
             {name: getattr(refusal, name) for name in _COLUMNS}
             for refusal in refusals[-MAX_REFUSED_KEPT:]
         ],
     )
-    connection.execute(
-        text("DELETE FROM refused WHERE id <= (SELECT MAX(id) FROM refused) - :kept"),
+    cursor.execute(
+        "DELETE FROM refused WHERE id <= (SELECT MAX(id) FROM refused) - :kept",
         {"kept": MAX_REFUSED_KEPT},
     )
-    connection.execute(
-        text(
-            "INSERT INTO refusals VALUES (:reason, :count) "
-            "ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count"
-        ),
+    cursor.executemany(
+        "INSERT INTO refusals VALUES (:reason, :count) "
+        "ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count",
         [
             {"reason": reason, "count": count}
             for reason, count in Counter(refusal.reason for refusal in refusals).items()

@@ -9,15 +9,16 @@ the entries after it. `file_check` verifies the entries before it while the serv
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import DatabaseError
 
 from dragon import errors
 from dragon.encoding import parse, to_hex
@@ -191,8 +192,8 @@ class Log(LogQueries):
         with self._database.read() as connection:
             is_kept = committee_table.read_file(connection, committee.id) is not None
         if not is_kept:
-            with self._database.write() as connection:
-                committee_table.keep(connection, committee)
+            with self._database.transaction() as changing:
+                committee_table.keep(changing, committee)
 
     def document(self, committee_id: bytes) -> Committee | None:
         """Return an offered, pinned or stored committee file by its hash, if there is one."""
@@ -345,16 +346,16 @@ class Log(LogQueries):
         """Write what was decided, in one transaction. Memory changes after it has committed."""
         hashes = [entry.leaf_hash for entry in outcome.entries]
         try:
-            with self._database.write() as connection:
+            with self._database.transaction() as changing:
                 for entry in outcome.entries:
-                    self._append(connection, entry)
+                    self._append(changing, entry)
                 for named in outcome.named.values():
-                    committee_table.keep(connection, named)
-                refused_events.record(connection, outcome.refusals)
-                cursor.advance_cursor(connection, position)
-        except IntegrityError as error:
+                    committee_table.keep(changing, named)
+                refused_events.record(changing, outcome.refusals)
+                cursor.advance_cursor(changing, position)
+        except sqlite3.IntegrityError as error:
             message = f"{self._database.path} contradicts the log in memory"
-            message += f": {sqlite_fault(error.orig)}"
+            message += f": {sqlite_fault(error)}"
             raise errors.LogDamaged(message) from None
         # Before the state: who reads the state may ask for totals of all of it.
         self._downtime.extend(outcome.state)
@@ -459,14 +460,14 @@ class Log(LogQueries):
         event = entry.event
         return self.document(event.claim.next) if isinstance(event, Handover) else None
 
-    def _append(self, connection: Connection, entry: LogEntry) -> None:
+    def _append(self, changing: sqlite3.Cursor, entry: LogEntry) -> None:
         """Write an entry, and the committee that it seats. Raises DocumentMissing."""
-        entry_table.append(connection, entry)
+        entry_table.append(changing, entry)
         if isinstance(entry.event, Handover):
             seated = self.document(entry.event.claim.next)
             if seated is None:
                 raise errors.DocumentMissing("the file of a seated committee is not at hand")
-            committee_table.append(connection, seated, entry.position)
+            committee_table.append(changing, seated, entry.position)
 
     def begin_at(self, claim: CheckpointClaim, entries: Sequence[LogEntry]) -> None:
         """Begin an empty log with the entries of a verified checkpoint.
@@ -485,18 +486,17 @@ class Log(LogQueries):
         if (len(tree), tree.root()) != (claim.size, claim.log_root):
             raise errors.InvalidProof("these entries are not those of the certified checkpoint")
         last = entries[-1].ledger_index
-        with self._database.write() as connection:
+        with self._database.transaction() as changing:
             for entry in entries:
                 if entry.ledger_index < last:
-                    self._append(connection, entry)
+                    self._append(changing, entry)
             # A position without a chaining hash: the sequencer client starts reading there.
-            cursor.advance_cursor(connection, Position(last - 1, ""))
+            cursor.advance_cursor(changing, Position(last - 1, ""))
         self._reload_if_outdated()
 
     def _reload_if_outdated(self) -> None:
         """Reload if the file has more than memory: a commit succeeded, and the next step failed."""
-        with self._database.read() as connection:
-            index = cursor.stored_index(connection)
+        index = cursor.stored_index(self._database)
         if index == self._position.index:
             return
         with self._database.write() as connection:
@@ -632,4 +632,5 @@ def _note_founding(connection: Connection, committee: Committee) -> None:
     if committee.epoch != 0:
         message = f"a new log needs the committee of epoch 0, not only that of {committee.epoch}"
         raise errors.DocumentMissing(message, committee=to_hex(committee.network_id))
-    committee_table.append(connection, committee, None)
+    # The driver's cursor, in the same transaction.
+    committee_table.append(cast("sqlite3.Cursor", connection.connection.cursor()), committee, None)

@@ -19,6 +19,7 @@ import h11
 
 from dragon.node import client_gone
 from dragon.node.admission import Clients
+from dragon.node.lane_threads import Finished
 from dragon.node.lanes import Job, LaneQueue
 from dragon.node.log_format import get_logger
 from dragon.node.wsgi_call import Answer, Request, WsgiApp, environ_of, path_of
@@ -304,7 +305,7 @@ class Connection(asyncio.BufferedProtocol):
             answer = start()
             return answer, answer.read()
 
-        def done(future: asyncio.Future[tuple[Answer, bytes]]) -> None:
+        def done(future: Finished[tuple[Answer, bytes]]) -> None:
             if self._job is job:
                 self._job = None
                 self._take_part(future)
@@ -325,7 +326,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # The answer
 
-    def _take_part(self, future: asyncio.Future[tuple[Answer, bytes]]) -> None:
+    def _take_part(self, future: Finished[tuple[Answer, bytes]]) -> None:
         if error := future.exception():
             logger.error("request_failed", exc_info=error)
             if self._answer is None:

@@ -8,12 +8,12 @@ requests delays its own. All methods run on the event loop's thread.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
+
+from dragon.node.lane_threads import Finished, LaneThreads
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Job(Generic[T]):
 
     turn: str
     work: Callable[[], T]
-    done: Callable[[asyncio.Future[T]], None]
+    done: Callable[[Finished[T]], None]
     refused: Callable[[], None] = field(default=lambda: None)
     is_member: bool = False
 
@@ -116,7 +116,7 @@ class LaneQueue:
     def __init__(self, lane: Lane, max_waiting: int = MAX_WAITING_REQUESTS) -> None:
         """`max_waiting`: requests of members that wait, and as many of strangers."""
         self.lane = lane
-        self._pool = ThreadPoolExecutor(lane.threads, thread_name_prefix=lane.name)
+        self._threads = LaneThreads(lane.threads, lane.name)
         self._members = _Waiting(lane.threads, max_waiting)
         self._strangers = _Waiting(lane.threads_for_strangers, max_waiting)
 
@@ -159,15 +159,14 @@ class LaneQueue:
             self._run(min(ready, key=lambda each: each.running))
 
     def _run(self, waiting: _Waiting) -> None:
-        def finished(_future: object) -> None:
+        def finished(outcome: Finished[object]) -> None:
             waiting.running -= 1
             self._start()
+            job.done(outcome)
 
         job = waiting.take()
         waiting.running += 1
-        future = asyncio.get_running_loop().run_in_executor(self._pool, job.work)
-        future.add_done_callback(finished)
-        future.add_done_callback(job.done)
+        self._threads.submit(job.work, finished, running=self.running)
 
 
 class Lanes:

@@ -20,7 +20,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn, TypeAlias
 
-from flask import Response, jsonify
+from flask import Flask, Request, Response, jsonify
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.info import Info
 from flask_openapi.models.schema import Schema as OpenApiSchema
@@ -138,8 +139,23 @@ class Routes(APIBlueprint):
 _MAKING: Final = threading.Lock()  # pydantic must not build one model in two threads
 
 
+class _NoSessions(SessionInterface):
+    """No cookies, and no session: Flask would make an empty one for each request."""
+
+    def __init__(self) -> None:
+        self._empty = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._empty
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Do nothing: an empty session cannot be changed."""
+
+
 class _App(OpenAPI):
     """An app whose blueprints may share a path: the library keeps the last one's methods only."""
+
+    session_interface = _NoSessions()
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)

@@ -12,13 +12,12 @@ other only, the one that has not written for longest first, and never a known st
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
-
-from sqlalchemy import Connection, text
 
 from dragon import errors
 from dragon.storage.database import Database
@@ -114,55 +113,59 @@ class ObjectStore:
                 raise errors.Busy("the stream has too many objects of undecided windows")
             if not new:
                 return False
-            with self._writing() as connection:
+            with self._writing() as cursor:
                 for sha256, body in new.items():
-                    self._insert(connection, sha256, stream, number, body)
+                    self._insert(cursor, sha256, stream, number, body)
                 self._held[stream] = self._held.pop(stream)
-                self._evict(connection)
+                self._evict(cursor)
         return True
 
     def release(self, stream: bytes, number: int) -> None:
         """Make the objects of the stream's windows up to this number evictable."""
         values = {"stream": stream, "number": number}
         which = "stream = :stream AND number BETWEEN 0 AND :number AND settled = 0"
-        with self._writing() as connection:
-            query = text(f"SELECT SUM(size) FROM objects WHERE {which}")  # noqa: S608
-            size = connection.execute(query, values).scalar() or 0
+        sum_ = f"SELECT SUM(size) FROM objects WHERE {which}"  # noqa: S608
+        with self._lock:
+            # Mostly there is nothing to do, which needs no transaction. All writers hold the lock.
+            size = self._database.value(sum_, values)
             if not size:
                 return
-            connection.execute(text(f"UPDATE objects SET settled = 1 WHERE {which}"), values)  # noqa: S608
+            self._settle(stream, which, values, size)
+
+    def _settle(self, stream: bytes, which: str, values: Mapping[str, object], size: int) -> None:
+        with self._writing() as cursor:
+            cursor.execute(f"UPDATE objects SET settled = 1 WHERE {which}", values)  # noqa: S608
             self._count(stream, evictable=False, size=-size)
             self._count(stream, evictable=True, size=size)
-            self._evict(connection)
+            self._evict(cursor)
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self) -> Iterator[sqlite3.Cursor]:
         """Run a transaction. If it fails, count again, so that counts and table agree."""
         with self._lock:
             try:
-                with self._database.write() as connection:
-                    yield connection
+                with self._database.transaction() as cursor:
+                    yield cursor
             except BaseException:
                 self._recount()
                 raise
 
     def _recount(self) -> None:
         query = (
-            "SELECT stream, settled, SUM(size) AS bytes, MAX(rowid) AS newest FROM objects "
-            "GROUP BY stream, settled ORDER BY newest"
+            "SELECT stream, settled, SUM(size) FROM objects "
+            "GROUP BY stream, settled ORDER BY MAX(rowid)"
         )
-        with self._database.read() as connection:
-            found = connection.execute(text(query)).all()
+        found = self._database.query(query, {})
         with self._lock:
             self._held.clear()
-            for row in found:
-                self._count(bytes(row.stream), evictable=row.settled, size=row.bytes)
-                self._held[bytes(row.stream)] = self._held.pop(bytes(row.stream))
+            for stream, settled, size in found:
+                self._count(bytes(stream), evictable=settled, size=size)
+                self._held[bytes(stream)] = self._held.pop(bytes(stream))
 
     def _insert(
-        self, connection: Connection, sha256: bytes, stream: bytes, number: int, body: bytes
+        self, cursor: sqlite3.Cursor, sha256: bytes, stream: bytes, number: int, body: bytes
     ) -> None:
-        query = text(
+        query = (
             "INSERT INTO objects (sha256, stream, number, size, body) "
             "VALUES (:sha256, :stream, :number, :size, :body)"
         )
@@ -172,47 +175,47 @@ class ObjectStore:
             "number": number,
             "size": ROW_OVERHEAD_BYTES + len(body),
         }
-        connection.execute(query, {**row, "body": body})
+        cursor.execute(query, {**row, "body": body})
         self._count(stream, evictable=False, size=ROW_OVERHEAD_BYTES + len(body))
 
-    def _evict(self, connection: Connection) -> None:
+    def _evict(self, cursor: sqlite3.Cursor) -> None:
         """Delete objects until the quota is met, in the transaction that exceeded it."""
         new = [stream for stream in self._held if not self._is_known(stream)]
-        self._evict_new(connection, new)
+        self._evict_new(cursor, new)
         known = self._held.keys() - set(new)
         while sum(self._held[each].total for each in known) > self._max_bytes - self._max_new_bytes:
             stream = max(known, key=lambda each: self._held[each].evictable)
             if self._held[stream].evictable:
-                self._drop_oldest(connection, stream)
+                self._drop_oldest(cursor, stream)
             elif oldest := [each for each in self._held if each in known][:-STREAM_SHARES]:
-                self._drop(connection, max(oldest, key=lambda each: self._held[each].pinned))
+                self._drop(cursor, max(oldest, key=lambda each: self._held[each].pinned))
             else:
                 return  # everything is pinned; `put` limits what each stream can add
             known &= self._held.keys()
 
-    def _evict_new(self, connection: Connection, new: list[bytes]) -> None:
+    def _evict_new(self, cursor: sqlite3.Cursor, new: list[bytes]) -> None:
         """Delete new streams, oldest write first; the last one is limited by its own share."""
         used = sum(self._held[stream].total for stream in new)
         for place, stream in enumerate(new[:-1]):
             if used <= self._max_new_bytes and len(new) - place <= MAX_NEW_STREAMS:
                 return
             used -= self._held[stream].total
-            self._drop(connection, stream)
+            self._drop(cursor, stream)
 
-    def _drop_oldest(self, connection: Connection, stream: bytes) -> None:
+    def _drop_oldest(self, cursor: sqlite3.Cursor, stream: bytes) -> None:
         """Delete the evictable objects of the stream's oldest window."""
-        oldest = text("SELECT MIN(number) FROM objects WHERE stream = :stream AND settled = 1")
-        number = connection.execute(oldest, {"stream": stream}).scalar_one()
+        oldest = "SELECT MIN(number) FROM objects WHERE stream = :stream AND settled = 1"
+        [number] = cursor.execute(oldest, {"stream": stream}).fetchone()
         which = "stream = :stream AND number = :number AND settled = 1"
         values = {"stream": stream, "number": number}
-        query = text(f"SELECT SUM(size) FROM objects WHERE {which}")  # noqa: S608
-        size = connection.execute(query, values).scalar_one()
-        connection.execute(text(f"DELETE FROM objects WHERE {which}"), values)  # noqa: S608
+        query = f"SELECT SUM(size) FROM objects WHERE {which}"  # noqa: S608
+        [size] = cursor.execute(query, values).fetchone()
+        cursor.execute(f"DELETE FROM objects WHERE {which}", values)  # noqa: S608
         self._count(stream, evictable=True, size=-size)
 
-    def _drop(self, connection: Connection, stream: bytes) -> None:
+    def _drop(self, cursor: sqlite3.Cursor, stream: bytes) -> None:
         """Delete all objects of a stream."""
-        connection.execute(text("DELETE FROM objects WHERE stream = :stream"), {"stream": stream})
+        cursor.execute("DELETE FROM objects WHERE stream = :stream", {"stream": stream})
         del self._held[stream]
 
     def _count(self, stream: bytes, *, evictable: bool, size: int) -> None:

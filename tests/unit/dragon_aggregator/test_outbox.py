@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -679,3 +681,22 @@ def test_streams_and_nodes_do_not_wait_for_each_other(sending: Sending) -> None:
     sending.add(*events)
 
     assert sending.step() == events
+
+
+def test_an_event_that_could_not_be_stored_does_not_wait_in_the_outbox(sending: Sending) -> None:
+    """The table is read again after each change, whether it succeeded or not."""
+    up = certified(ONE, UP, 1)
+    assert sending.waiting() == []
+    sending.database.query("PRAGMA busy_timeout = 0", {})
+    with closing(sqlite3.connect(sending.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError):
+            sending.add(up)
+        assert sending.waiting() == []
+        other.execute("ROLLBACK")
+
+    sending.add(up)
+    assert sending.waiting() == [up]
+    assert [entry.sends for entry in sending.outbox.pending()] == [0]
+    sending.step()
+    assert [entry.sends for entry in sending.outbox.pending()] == [1]

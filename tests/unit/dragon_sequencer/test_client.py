@@ -27,6 +27,7 @@ from dragon_sequencer.devnet import main
 from dragon_sequencer.devnet.app import create_app
 from dragon_sequencer.devnet.network import Network, Rules, Signer
 from dragon_sequencer.devnet.storage import Storage
+from dragon_sequencer.finality import Proof
 from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.packing import pack
 from dragon_sequencer.signatures import FACTOR_BYTES
@@ -1090,6 +1091,34 @@ def test_a_newest_batch_without_a_valid_proof_is_refused(world):
     world.publish(7, 8, network=honest)
     world.wire.mount("three:3", world.honest(honest))
     assert world.client.last_finalized_index() == 2
+
+
+def test_only_a_newest_batch_that_was_not_read_needs_a_proof(
+    world, monkeypatch: pytest.MonkeyPatch
+):
+    verified = []
+    genuine = Proof.verify
+
+    def verify(proof, **options):
+        verified.append(proof.index)
+        genuine(proof, **options)
+
+    monkeypatch.setattr(Proof, "verify", verify)
+    world.publish(1, 2)
+
+    assert world.client.last_finalized_index(2) == 2
+    assert world.client.last_finalized_index(3) == 2
+    assert verified == []
+    assert world.client.last_finalized_index(1) == 2
+    assert verified == [2]
+
+
+def test_a_newest_batch_that_was_not_read_and_has_no_valid_proof_is_refused(world):
+    world.network.set_faults(silent=[0, 1], without_quorum=True)
+    world.publish(1, 2)
+
+    with pytest.raises(LedgerUnavailable):
+        world.client.last_finalized_index(1)
 
 
 # Construction

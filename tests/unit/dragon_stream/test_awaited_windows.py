@@ -34,7 +34,10 @@ def test_a_window_whose_certificate_is_gone_is_not_awaited() -> None:
     awaited.update(STREAM, 0, is_certified=True)
     clock.sleep(LATE_SECONDS + 1)
 
+    assert awaited.contains(STREAM, 0)
+    assert not awaited.contains(STREAM, 7)
     awaited.update(STREAM, 0, is_certified=False)
     awaited.remove(STREAM, 7)
 
+    assert not awaited.contains(STREAM, 0)
     assert (awaited.late, awaited.seconds) == ("", 0.0)

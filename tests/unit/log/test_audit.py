@@ -392,8 +392,8 @@ def test_a_stale_event_is_refused_by_name(copy: Path) -> None:
     log = Log(database, COMMITTEE)
     claim = CheckpointClaim(ENTRIES, log.head().root, ROUNDS.start(14))
     log.take(batch_of(late, MEMBERS.certify(claim, sorted(MEMBERS.secrets))))
-    with database.write() as connection:
-        entry_table.append(connection, LogEntry(late, stale, late + 1))
+    with database.transaction() as cursor:
+        entry_table.append(cursor, LogEntry(late, stale, late + 1))
     database.close()
 
     with pytest.raises(errors.Stale) as refused:

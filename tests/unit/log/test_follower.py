@@ -48,6 +48,7 @@ class PaperLedger:
     polled: list[int] = field(default_factory=list)
     kept: KeptPositions | None = None
     asked: int = 0  # how often the length was asked
+    known: int = 0  # what was read before the length was last asked
 
     def poll(
         self, after: Position, kept: KeptPositions | None = None, rule: FinalityRule | None = None
@@ -61,8 +62,9 @@ class PaperLedger:
         behind = range(after.index + 1, len(self.history) + 1)[: self.page]
         return [self._batch(index) for index in behind]
 
-    def last_finalized_index(self) -> int:
+    def last_finalized_index(self, known: int = 0) -> int:
         self.asked += 1
+        self.known = known
         if self.down:
             raise errors.LedgerUnavailable("no gateway answers")
         return len(self.history)
@@ -198,6 +200,7 @@ def test_a_log_says_how_far_behind_it_is(following: Following) -> None:
 
     assert behind == [0, 0, 1, 0]
     assert ledger.asked == 1
+    assert ledger.known == 4  # the last batch of the second page
 
 
 def test_the_end_of_a_ledger_that_never_stops_is_found_by_its_index(following: Following) -> None:
@@ -243,7 +246,7 @@ def test_a_ledger_that_does_not_say_its_length_is_followed(following: Following)
 def test_following_goes_on_if_the_length_cannot_be_asked(
     following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> int:
+    def fail(_known: int) -> int:
         raise errors.LedgerUnavailable("no gateway answers")
 
     monkeypatch.setattr(following.ledger, "last_finalized_index", fail)

@@ -75,7 +75,7 @@ class Writer:
             cursor.read_cursor(connection, COMMITTEE.network_id)
 
     def write(self, steps: Iterable[Step]) -> None:
-        with self.database.write() as connection:
+        with self.database.transaction() as changing:
             for step in steps:
                 claim = self._claim(*step)
                 made = (
@@ -83,9 +83,9 @@ class Writer:
                     if claim.KIND == "endorsement"
                     else replace(TEMPLATE, claim=claim)
                 )
-                self._append(connection, made)
+                self._append(changing, made)
             size = len(self.tree)
-            cursor.advance_cursor(connection, Position(size, f"{size:032x}"))
+            cursor.advance_cursor(changing, Position(size, f"{size:032x}"))
 
     def _claim(self, what: str, one: int, other: int) -> Any:
         self.time += 1 + other % 3 * 10
@@ -106,16 +106,16 @@ class Writer:
         self.windows += fault is InvalidReason.NONE
         return made
 
-    def _append(self, connection: Any, made: Any) -> None:
+    def _append(self, changing: Any, made: Any) -> None:
         position = len(self.tree)
         text = canonical(made.to_json())
         leaf_hash = merkle.leaf_hash(event.leaf_of(text, position + 1))
         row = (position, made.claim.KIND, f"{position}", text.decode(), leaf_hash, position + 1)
-        connection.exec_driver_sql(
+        changing.execute(
             "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (*row, None, f"{position + 1:032x}"),
         )
-        index_tables.insert(connection, position, made)
+        index_tables.insert(changing, position, made)
         self.tree.append(leaf_hash)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -104,6 +105,35 @@ def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
         sqlalchemy.event.remove(sqlalchemy.Engine, name, listener)
 
 
+class Watched:
+    """A cursor that shows each statement to `look` before it is executed."""
+
+    def __init__(self, cursor: sqlite3.Cursor, look: Callable[[str], None]) -> None:
+        self._cursor, self._look = cursor, look
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        self._look(statement)
+        return self._cursor.execute(statement, *values)
+
+    def executemany(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        self._look(statement)
+        return self._cursor.executemany(statement, *values)
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, look: Callable[[str], None]) -> None:
+    """Call `look` with BEGIN, each statement, and COMMIT of the log's transactions."""
+    genuine = Database.transaction
+
+    @contextmanager
+    def transaction(database: Database) -> Iterator[Watched]:
+        look("BEGIN")
+        with genuine(database) as cursor:
+            yield Watched(cursor, look)
+            look("COMMIT")
+
+    monkeypatch.setattr(Database, "transaction", transaction)
+
+
 # Taking
 
 
@@ -190,12 +220,12 @@ def test_the_logs_table_is_filled_as_status_events_apply(log: Log, path: Path) -
     ]
 
 
-def test_a_batch_is_one_transaction(log: Log, path: Path) -> None:
+def test_a_batch_is_one_transaction(log: Log, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[str] = []
     seen_from_outside: list[int] = []
 
-    def look(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("BEGIN IMMEDIATE"):
+    def look(statement: str) -> None:
+        if statement == "BEGIN":
             begun.append(statement)
         if statement.startswith("UPDATE cursor"):
             with closing(sqlite3.connect(path)) as database:
@@ -204,8 +234,8 @@ def test_a_batch_is_one_transaction(log: Log, path: Path) -> None:
                 seen_from_outside.append(sum(count[0] for count in counts))
 
     events = [certified(NODE, UP, 1), certified("operator_1", UP, 1), certified(NODE, UP, 1)]
-    with listening("before_cursor_execute", look):
-        log.take(batch(1, *events))
+    watch(monkeypatch, look)
+    log.take(batch(1, *events))
 
     assert len(begun) == 1
     assert seen_from_outside == [0]
@@ -743,26 +773,21 @@ class Crash(Exception):
     ["INSERT INTO entries", "INSERT INTO logs", "INSERT INTO refused", "UPDATE cursor", "COMMIT"],
 )
 def test_a_crash_before_the_commit_changes_neither_file_nor_memory(
-    log: Log, path: Path, where: str
+    log: Log, path: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = batch(1, certified(NODE, UP, 1))
     second = batch(2, certified(NODE, DOWN, 2), certified(NODE, DOWN, 2), certified(NODE, UP, 3))
     log.take(first)
     before, state, checkpoint = dump(path), log.state, log.head()
-    writing: list[str] = []
 
-    def at_statement(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        writing.append(statement)
+    def at_statement(statement: str) -> None:
         if statement.startswith(where):
             raise Crash
 
-    def at_commit(_connection: object) -> None:
-        if any(statement.startswith("UPDATE cursor") for statement in writing):
-            raise Crash
-
-    crash_at_commit = listening("commit", at_commit if where == "COMMIT" else lambda _: None)
-    with crash_at_commit, listening("before_cursor_execute", at_statement), pytest.raises(Crash):
-        log.take(second)
+    with monkeypatch.context() as crashing:
+        watch(crashing, at_statement)
+        with pytest.raises(Crash):
+            log.take(second)
 
     assert dump(path) == before
     assert (log.state, log.head()) == (state, checkpoint)

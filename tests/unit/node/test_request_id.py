@@ -75,3 +75,11 @@ def test_a_nested_request_restores_the_outer_id(app: Flask, client: FlaskClient)
         return jsonify(structlog.contextvars.get_contextvars())
 
     assert client.get("/outer", headers={HEADER: "outer"}).json == {"request_id": "outer"}
+
+
+def test_generated_request_ids_differ_between_requests_and_between_services() -> None:
+    clients = [web.create("some_service", list).test_client() for _ in range(2)]
+    names = [client.get("/healthz").headers[HEADER] for client in clients for _ in range(3)]
+
+    assert len(set(names)) == 6
+    assert {len(name) for name in names} == {32}

@@ -6,10 +6,10 @@ itself. So damage to old data is found only when somebody asks for it, or here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DatabaseError
@@ -57,6 +57,12 @@ class ReadOnlyDatabase:
     def read(self) -> Iterator[Connection]:
         with damage.guard(self.path), self._engine.connect() as connection:
             yield connection
+
+    def query(self, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        with damage.guard(self.path), closing(self._engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            cursor.execute(sql, values)
+            return list(cursor.fetchall())
 
     def write(self) -> None:
         raise NotImplementedError("this database is only read")
@@ -118,7 +124,7 @@ def _check(
     for (message,) in messages:
         if message != "ok":
             report.damages.append(Damage(FILE, None, None, f"is damaged: {message}"))
-    rows = Store(database).streams()  # type: ignore[arg-type]  # reading needs `read` only
+    rows = Store(database).streams()  # type: ignore[arg-type]  # it only reads
     for row in rows:
         if row.stream == NO_STREAM:
             what = f"has a damaged row of the stream {row.name}"

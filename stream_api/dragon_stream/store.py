@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from dragon.encoding import parse
 from dragon.errors import InvalidEncoding
@@ -24,9 +24,11 @@ SCHEMA: Final = "dragon_stream:migrations"
 DIGEST_BYTES: Final = 32  # SHA-256 of a chunk
 _UNCHANGING: Final = ("stream", "number", "header", "signature", "first", "count", "bytes", "at",
                       "chunks", "digests", "closed_ms")  # fmt: skip
+_COLUMNS: Final = (*_UNCHANGING, "state", "proof", "proofs", "position")  # of `own_windows`
+_CHECKS: Final = ("crc", "proof_crc", "statement", "readings", "readings_crc")  # beside them
 _WINDOWS: Final = (
-    "SELECT w.*, c.crc, c.proof_crc, r.statement, r.readings, r.crc AS readings_crc "
-    "FROM own_windows w "
+    f"SELECT {', '.join(f'w.{name}' for name in _COLUMNS)}, "  # noqa: S608
+    "c.crc, c.proof_crc, r.statement, r.readings, r.crc FROM own_windows w "
     "LEFT JOIN own_window_checks c ON c.stream = w.stream AND c.number = w.number "
     "LEFT JOIN own_window_readings r ON r.stream = w.stream AND r.number = w.number "
 )
@@ -273,12 +275,11 @@ class Store(StreamTables):
         return {number: size for number, size in rows if isinstance(size, int) and size >= 0}
 
     def count_unfinished(self, stream: bytes) -> int:
-        query = text(
+        query = (
             "SELECT COUNT(*) FROM own_windows WHERE stream = :stream "
             "AND state IN ('closed', 'proven')"
         )
-        with self._read(stream) as connection:
-            return int(connection.execute(query, {"stream": stream}).scalar_one())
+        return int(self._query(stream, query, {"stream": stream})[0][0])
 
     def check_states(self, stream: bytes) -> None:
         """Raises ChunkDamaged: a window's state is none of `WindowState`."""
@@ -369,33 +370,29 @@ class Store(StreamTables):
             return int(connection.execute(text(query), values).scalar() or 0)
 
     def _window(self, where: str, stream: bytes, **values: object) -> WindowRow | None:
-        with self._read(stream) as connection:
-            row = connection.execute(text(_WINDOWS + where), {"stream": stream, **values}).first()
-        if row is None:
+        rows = self._query(stream, _WINDOWS + where, {"stream": stream, **values})
+        if not rows:
             return None
+        row = dict(zip((*_COLUMNS, *_CHECKS), rows[0], strict=True))
         try:
             return _window(row)
         except (ValueError, TypeError, LookupError, AttributeError, InvalidEncoding):
-            what = f"has a damaged row of window {row.number}"
-            raise self._damaged(stream, what, number=str(row.number)) from None
+            number = str(row["number"])
+            what = f"has a damaged row of window {number}"
+            raise self._damaged(stream, what, number=number) from None
 
     def _summaries(self, where: str, stream: bytes, **values: object) -> list[WindowSummary]:
         query = (
-            "SELECT number, state, first, count AS chunks, closed_ms, position FROM own_windows "  # noqa: S608
+            "SELECT number, state, first, count, closed_ms, position FROM own_windows "  # noqa: S608
             f"{where} ORDER BY number LIMIT :limit"
         )
-        with self._read(stream) as connection:
-            rows: Sequence[Row[tuple[object, ...]]] = connection.execute(
-                text(query), {"stream": stream, **values}
-            ).all()
+        rows = self._query(stream, query, {"stream": stream, **values})
         try:
             return [
-                WindowSummary(
-                    r.number, WindowState(r.state), r.first, r.chunks, r.closed_ms, r.position
-                )
-                for r in rows
+                WindowSummary(number, WindowState(state), first, count, closed_ms, position)
+                for number, state, first, count, closed_ms, position in rows
             ]
-        except (ValueError, AttributeError):
+        except ValueError:
             raise self._damaged(stream, "has a window without a valid state") from None
 
 
@@ -411,43 +408,42 @@ def _add_readings(connection: Connection, row: WindowRow) -> None:
 
 
 def _checked_readings(
-    row: Row[Any], header: WindowHeader
+    row: Mapping[str, Any], header: WindowHeader
 ) -> tuple[Statement, bytes] | tuple[None, None]:
     """Statement and readings of a window. Raises ValueError: they are damaged, or missing."""
-    if (header.claim is None) is not (row.readings is None):
+    readings = row["readings"]
+    if (header.claim is None) is not (readings is None):
         raise ValueError("the readings do not belong to the header")
-    if row.readings is None:
+    if readings is None:
         return None, None
-    values = [row.stream, row.number, row.statement, row.readings]
-    if row.readings_crc != checksum(values):
+    if row["readings_crc"] != checksum([row["stream"], row["number"], row["statement"], readings]):
         raise ValueError("the readings do not have their checksum")
-    if len(decode(row.readings)) != header.count:
+    if len(decode(readings)) != header.count:
         raise ValueError("there is not one reading for each chunk")
-    return Statement(row.statement), bytes(row.readings)
+    return Statement(row["statement"]), bytes(readings)
 
 
-def _window(row: Row[Any]) -> WindowRow:
+def _window(row: Mapping[str, Any]) -> WindowRow:
     """Raises ValueError, TypeError, InvalidEncoding: the row is damaged."""
-    values = [row._mapping[name] for name in _UNCHANGING]
-    if row.crc is not None and row.crc != checksum(values):
+    if row["crc"] is not None and row["crc"] != checksum([row[name] for name in _UNCHANGING]):
         raise ValueError("the row does not have its checksum")
-    proof = row.proof
-    if proof is not None and row.proof_crc not in (None, zlib.crc32(proof)):
+    proof = row["proof"]
+    if proof is not None and row["proof_crc"] not in (None, zlib.crc32(proof)):
         raise ValueError("the proof does not have its checksum")
-    header = WindowHeader.from_json(parse(row.header))
+    header = WindowHeader.from_json(parse(row["header"]))
     return WindowRow(
-        row.stream,
-        row.number,
+        row["stream"],
+        row["number"],
         header,
-        row.signature,
-        row.bytes,
-        row.at,
-        row.chunks,
-        row.digests,
-        row.closed_ms,
-        WindowState(row.state),
+        row["signature"],
+        row["bytes"],
+        row["at"],
+        row["chunks"],
+        row["digests"],
+        row["closed_ms"],
+        WindowState(row["state"]),
         proof,
-        row.proofs,
-        row.position,
+        row["proofs"],
+        row["position"],
         *_checked_readings(row, header),
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -31,6 +31,11 @@ class StreamTables:
     def _read(self, stream: bytes) -> Iterator[Connection]:
         with self._watched(stream), self._database.read() as connection:
             yield connection
+
+    def _query(self, stream: bytes, sql: str, values: Mapping[str, object]) -> list[Any]:
+        """The rows of one statement that only reads; see `Database.query`."""
+        with self._watched(stream):
+            return self._database.query(sql, values)
 
     @contextmanager
     def _write(self, stream: bytes) -> Iterator[Connection]:

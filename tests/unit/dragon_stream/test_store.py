@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -146,13 +147,22 @@ def test_a_window_is_found_by_number_and_by_chunk(store: Store) -> None:
     assert store.last_window(bytes(32)) is None
 
 
-def test_no_query_reads_rows_that_it_does_not_return(store: Store, file: Path) -> None:
+def test_no_query_reads_rows_that_it_does_not_return(
+    store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are long, and there are millions of them after a year."""
     queries: list[tuple[str, object]] = []
 
     def note(_: object, __: object, statement: str, values: object, *___: object) -> None:
         queries.append((statement, values))
 
+    query = Database.query
+
+    def noted(database: Database, sql: str, values: Mapping[str, object]) -> list[Any]:
+        queries.append((sql, values))
+        return query(database, sql, values)
+
+    monkeypatch.setattr(Database, "query", noted)
     sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
     try:
         store.window_of(STREAM, 100)

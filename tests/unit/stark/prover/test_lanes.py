@@ -84,6 +84,29 @@ def test_every_operation_agrees_with_integers(function: object) -> None:
         assert max(rows[k]) < bounds[k], k
 
 
+def both_products(x: Words, y: Words, result: Words, singly: Words) -> None:
+    for i in range(0, x.size, 8):
+        lanes.store(result, i, lanes.product(lanes.load(x, i), lanes.load(y, i)))
+    for k in range(x.size):
+        singly[k] = lanes.product(x[k], y[k])
+
+
+def test_products_of_the_largest_factors_stay_folded() -> None:
+    kernel = Kernel(both_products, BINARY)
+    low_words = [0, 1, (1 << 32) - 1, (1 << 63) - 1, 1 << 32]
+    pairs = [(4 * P - 1, P - 1), (2 * P - 1, 2 * P - 1), *((word, P - 1) for word in low_words)]
+    pairs += [(P, P), (R_INVERSE, 1), (0, P - 1), (2 * P, 1 << 32)]
+    x, y = ([pair[k] for pair in pairs for _ in range(LANES)] for k in range(2))
+    result, singly = np.empty(len(x), dtype=np.uint64), np.empty(len(x), dtype=np.uint64)
+
+    kernel(np.array(x, dtype=np.uint64), np.array(y, dtype=np.uint64), result, singly)
+
+    for computed in (result.tolist(), singly.tolist()):
+        assert max(computed) < 16 * P // 10
+        wanted = [a * b * R_INVERSE % P for a, b in zip(x, y, strict=True)]
+        assert [value % P for value in computed] == wanted
+
+
 def dots(values: Words, table: Words, result: Words, count: int) -> None:
     lanes.store(result, 0, lanes.dot(values, 0, 8, table, 0, count))
 

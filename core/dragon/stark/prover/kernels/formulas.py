@@ -1,8 +1,8 @@
 """Arithmetic modulo p as LLVM instructions, for single numbers and for vectors of eight.
 
 `lanes` states the ranges of operands and results. As p = 2^61 + 20·2^32 + 1 ≡ 1 (mod 2^32), a
-Montgomery step by 2^32 needs no inverse: with t the low word,
-(T + (-t)·p) / 2^32 = (T >> 32) + [t ≠ 0] + (-t)·(2^29 + 20).
+Montgomery step by 2^32 needs no inverse: with t the low word, (T - t·p) / 2^32 is
+(T >> 32) - t·(2^29 + 20). As t·(2^29 + 20) < p, it is positive after adding p.
 """
 
 from __future__ import annotations
@@ -70,21 +70,35 @@ class Arithmetic:
         return total
 
     def less(self, x: Any, multiple: int) -> Any:
-        """x - multiple·p if that is not negative, else x (the smaller one, unsigned)."""
+        """x - multiple·p if that is not negative, else x. x < 2·multiple·p, multiple is 1 or 2."""
         reduced = self.builder.sub(x, self.constant(multiple * P))
+        # Processors select by the sign; an unsigned comparison takes several instructions.
+        negative = self.builder.icmp_signed("<", reduced, self.constant(0))
+        return self.builder.select(negative, x, reduced)
+
+    def less_four(self, x: Any) -> Any:
+        """x - 4·p if that is not negative, else x, for any x: 4·p does not fit a signed word."""
+        reduced = self.builder.sub(x, self.constant(4 * P))
         smaller = self.builder.icmp_unsigned("<", reduced, x)
         return self.builder.select(smaller, reduced, x)
 
-    def step(self, t: Any) -> Any:
-        """The term that a Montgomery step adds for the low word t."""
-        negated = self.low(self.builder.sub(self.constant(0), t))
-        carry = self.high(self.builder.add(t, self.constant(_LOW)))
-        return self.sum(carry, self.builder.mul(negated, self.constant(_STEP)))
+    def step(self, above: Any, t: Any) -> Any:
+        """A Montgomery step: above - t·(2^29 + 20) + p, for a low word t and the rest above it.
+
+        It is computed as above + (2^32 - 1 - t)·(2^29 + 20) + 2^29 + 21: LLVM turns a subtracted
+        product into one with a negative factor, which takes two multiplications.
+        """
+        complement = self.low(self.builder.not_(t))
+        raised = self.builder.add(above, self.constant(_STEP + 1))
+        return self.builder.add(raised, self.builder.mul(complement, self.constant(_STEP)))
 
     def reduced(self, low: Any, middle: Any, high: Any) -> Any:
-        """(low + middle·2^32 + high·2^64) / R modulo p. `low` must be below 2^32."""
-        first = self.sum(middle, self.step(low))
-        return self.sum(self.high(first), high, self.step(self.low(first)))
+        """(low + middle·2^32 + high·2^64) / R modulo p, below that quotient + p·(1 + 2^-32).
+
+        `low` must be below 2^32, `middle` below 2^64 - p.
+        """
+        first = self.step(middle, low)
+        return self.step(self.sum(self.high(first), high), self.low(first))
 
     def product(self, x: Any, y: Any) -> Any:
         """x·y / R modulo p."""

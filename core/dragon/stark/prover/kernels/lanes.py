@@ -3,7 +3,7 @@
 Numbers are in Montgomery form with R = 2^64 and reduced lazily. *Canonical* numbers are below p,
 *folded* ones below 2p, *loose* ones below 4p. Operands and results:
 
-    product        of a loose and a folded factor    folded, even below 1.5p from loose × canonical
+    product        of factors whose product is below 7p²      folded; below 1.6p if it is below 4p²
     dot            Σ of products that stays below 55·p², one factor of each canonical  folded
     sum_of, difference  of folded numbers                                              folded
     loose_sum, loose_difference  of folded numbers                                     loose
@@ -24,7 +24,6 @@ from numba.core import cgutils
 
 from dragon.stark.field import P
 from dragon.stark.prover.kernels.formulas import (
-    HALF,
     LANES,
     VECTOR,
     WORD,
@@ -207,7 +206,7 @@ def reversed_index(_typing: Any, index: Any, bits: Any) -> Any:
 def _add_products(builder: Any, numbers: Any, stride: Any, factors: Any, terms: Any) -> Any:
     """The body of `dot`. `numbers` and `factors` point to the first elements."""
     a = Arithmetic(builder, VECTOR)
-    sums = [cgutils.alloca_once_value(builder, a.constant(0)) for _ in range(5)]
+    sums = [cgutils.alloca_once_value(builder, a.constant(0)) for _ in range(3)]
     with cgutils.for_range(builder, terms) as loop:
         position = builder.gep(numbers, [builder.mul(loop.index, stride)])
         x = loaded(builder, builder.bitcast(position, VECTOR.as_pointer()))
@@ -215,16 +214,13 @@ def _add_products(builder: Any, numbers: Any, stride: Any, factors: Any, terms: 
         x0, x1, y0, y1 = a.low(x), a.high(x), a.low(y), a.high(y)
         low = builder.mul(x0, y0)
         middle = a.sum(builder.mul(x0, y1), builder.mul(x1, y0))
-        parts = (low, a.high(low), middle, a.high(middle), builder.mul(x1, y1))
+        parts = (a.low(low),), (a.high(low), a.low(middle)), (a.high(middle), builder.mul(x1, y1))
         for total, part in zip(sums, parts, strict=True):
-            builder.store(a.sum(builder.load(total), part), total)
-    low, low_carry, middle, middle_carry, high = map(builder.load, sums)
-    shift = a.constant(HALF)
-    low = builder.sub(low, builder.shl(low_carry, shift))
-    middle = builder.sub(middle, builder.shl(middle_carry, shift))
-    middle = a.sum(middle, low_carry, a.high(low))
-    result = a.reduced(a.low(low), middle, a.sum(high, middle_carry))
-    return a.less(a.less(result, 4), 2)
+            builder.store(a.sum(builder.load(total), *part), total)
+    low, middle, high = map(builder.load, sums)
+    middle = a.sum(middle, a.high(low))
+    result = a.reduced(a.low(low), middle, high)
+    return a.less(a.less_four(result), 2)
 
 
 @intrinsic
@@ -233,8 +229,7 @@ def dot(
 ) -> Any:
     """Σ_j array[index + j·stride …]·table[offset + j] / R for j < count: lanes times numbers.
 
-    The low and high words of the products are summed separately and reduced once. If numbers sum to
-    S and their high words to H, their low words sum to S - 2^32·H, so the low words need no mask.
+    The words of the products are summed by their weights, 1, 2^32 and 2^64, and reduced once.
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:

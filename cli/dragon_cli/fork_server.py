@@ -37,8 +37,6 @@ MAX_REQUEST_BYTES: Final = 1 << 17  # with the environment of the service
 NAME_FILE: Final = Path("/proc/self/comm")  # what `top` and `pgrep` show
 # What the services import that can be forked; each takes a part of it.
 COMMON: Final = ("dragon.node.app", "dragon.node.http_server")
-# Services that import numba, whose threads may not run in a process that forks.
-NOT_IMPORTED: Final = frozenset(["stream"])
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 
@@ -98,7 +96,7 @@ def become(request: dict[str, Any]) -> list[str]:
 
 def load(kind: str) -> None:
     """Import what services of a kind need. An empty kind needs no more than any command."""
-    if kind and kind not in NOT_IMPORTED:
+    if kind:
         services.service(kind)
     gc.freeze()  # a collection in a service would otherwise write to all shared memory
 

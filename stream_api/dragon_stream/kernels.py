@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from dragon.stark.prover.compiled_verifier import use_compiled_verifier
-from dragon_stream.window_sealer import warm_up
+from dragon.stark.commitment import OPENING_BYTES
 
-POLL_SECONDS: Final = 1.0  # between two looks for the first proof
+POLL_SECONDS: Final = 1.0  # between two looks for the first stream, and for the first proof
+
+
+def hash_many(openings: Sequence[bytes]) -> list[bytes]:
+    """The commitments of openings. The first call loads the compiled hash function, if need be."""
+    # Imported here: a service without streams starts sooner, and takes less memory.
+    from dragon.stark.prover import blocks  # noqa: PLC0415
+
+    return blocks.hash_many(openings)
+
+
+def _load_hash() -> None:
+    hash_many([bytes(OPENING_BYTES)])
+
+
+def _load_verifier() -> None:
+    from dragon.stark.prover.compiled_verifier import use_compiled_verifier  # noqa: PLC0415
+
+    use_compiled_verifier()
 
 
 class Kernels:
-    """Loads the hash function at the start, and the compiled verifier after the first proof.
+    """Loads the hash function for the first stream, and the verifier after the first proof.
+
+    The hash function is loaded before the first window is closed, which then need not wait.
 
     The service verifies each proof that a prover returns. The plain verifier takes several times as
     long, and verifies until the other one is loaded. A prover that has made a proof has compiled
@@ -22,26 +41,32 @@ class Kernels:
 
     def __init__(
         self,
+        has_streams: Callable[[], bool],
         has_proofs: Callable[[], bool],
         *,
-        load_hash: Callable[[], None] = warm_up,
-        load_verifier: Callable[[], None] = use_compiled_verifier,
+        load_hash: Callable[[], None] = _load_hash,
+        load_verifier: Callable[[], None] = _load_verifier,
     ) -> None:
         """Create it.
 
         Args:
+            has_streams: whether the service has a stream.
             has_proofs: whether a proof was made since the start.
-            load_hash: loads the compiled hash function, so that the first window need not wait.
+            load_hash: loads the compiled hash function.
             load_verifier: makes this process use the compiled verifier.
         """
+        self._has_streams = has_streams
         self._has_proofs = has_proofs
         self._load_hash = load_hash
         self._load_verifier = load_verifier
 
     def run(self, stop: threading.Event) -> None:
         """Load everything. Return when it is loaded or `stop` is set."""
-        self._load_hash()
-        while not self._has_proofs():
-            if stop.wait(POLL_SECONDS):
-                return
-        self._load_verifier()
+        for is_needed, load in (
+            (self._has_streams, self._load_hash),
+            (self._has_proofs, self._load_verifier),
+        ):
+            while not is_needed():
+                if stop.wait(POLL_SECONDS):
+                    return
+            load()

@@ -101,7 +101,7 @@ def loops(components: Components) -> list[Callable[[threading.Event], None]]:
         partial(components.pipeline.run, components.streams),
         components.sockets.run,
         *([components.archive.run] if components.archive else []),
-        Kernels(lambda: components.pipeline.has_proofs).run,
+        Kernels(lambda: bool(components.streams.all()), lambda: components.pipeline.has_proofs).run,
     ]
 
 

@@ -22,10 +22,9 @@ from dragon.protocol.streams.chunks import (
 from dragon.protocol.streams.closing import Closing, decide
 from dragon.protocol.streams.statements import statement_of
 from dragon.protocol.streams.window import WindowHeader, close, sign
-from dragon.stark.commitment import OPENING_BYTES
-from dragon.stark.prover.blocks import hash_many
 from dragon_stream.chunk_readings import ChunkReading, decode, encode
 from dragon_stream.chunker import Chunker
+from dragon_stream.kernels import hash_many
 from dragon_stream.keys import StreamKeys
 from dragon_stream.records import StoredChunk
 from dragon_stream.store import Store, WindowRow, WindowState, digests_of
@@ -108,11 +107,6 @@ def _value(chunk: StoredChunk) -> int:
     if chunk.value is None:
         raise ValueError(f"chunk {chunk.sequence} was stored without a reading")
     return chunk.value
-
-
-def warm_up() -> None:
-    """Load the compiled hash function, so that the first window need not wait for it."""
-    hash_many([bytes(OPENING_BYTES)])
 
 
 def openings_of(

@@ -19,13 +19,14 @@ from dragon_zkp.selfcheck import SelfCheck
 from dragon_zkp.settings import Settings
 
 VERIFICATION_WORKERS: Final = 1  # strangers may have proofs verified
+LATER_SECONDS: Final = 3.0  # from the first worker to the others, unless a proof waits
 
 logger = structlog.stdlib.get_logger(__name__)
 
 
 def build(settings: Settings) -> Service:
     """Assemble a prover service. Its workers start in the background."""
-    pool = Pool(settings.workers, settings.max_waiting)
+    pool = Pool(settings.workers, settings.max_waiting, later_seconds=LATER_SECONDS)
     verifications = Pool(VERIFICATION_WORKERS, settings.max_waiting, verifying)
     self_check = SelfCheck(pool, os.urandom, settings.deadline_seconds)
     components = Components(

@@ -43,5 +43,9 @@ class Pool(pool.Pool[Job, bytes]):
         waiting: int,
         make: Callable[[], Worker] = proving,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        later_seconds: float = 0.0,
     ) -> None:
-        super().__init__(size, waiting, make, monotonic, job_errors=_JOB_ERRORS)
+        super().__init__(
+            size, waiting, make, monotonic, job_errors=_JOB_ERRORS, later_seconds=later_seconds
+        )

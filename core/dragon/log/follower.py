@@ -227,6 +227,9 @@ class Follower:
             return []
         try:
             log = self._log
+            if not self.has_read_all:
+                self._ask_length(log.position.index)
+                self._note_end()
             batches = self._ledger.poll(log.position, log.position_before, log.finality_rule)
         except errors.LedgerContradiction as error:
             self._raise_alarm(error)
@@ -252,16 +255,23 @@ class Follower:
         return self.caught_up and not self._has_more and not self.behind
 
     def _ask_length(self, read: int) -> None:
-        """Now and then ask a busy ledger for its newest index: it never has an empty page."""
+        """Now and then ask a busy ledger for its newest index: it never has an empty page.
+
+        At the start as well: an empty page may come only after the ledger has waited for a batch.
+        """
         now, asked = self._monotonic(), self._asked_at
-        if self._pages_since_end < 2 or not isinstance(self._ledger, IndexedLedger):
+        is_needed = self._pages_since_end >= 2 or not self.has_read_all
+        if not is_needed or not isinstance(self._ledger, IndexedLedger):
             return
         if self._end or (asked is not None and now - asked < LENGTH_INTERVAL_SECONDS):
             return
         self._asked_at = now
         with suppress(errors.LedgerUnavailable):
             index = self._ledger.last_finalized_index(read)
-            self._newest, self._end = max(self._newest, index), (now, index)
+            self._newest = max(self._newest, index)
+            # At the start, a ledger that ends before what was read has not been read to its end.
+            if self.has_read_all or index >= self._log.position.index:
+                self._end = now, index
 
     def _note_end(self) -> None:
         """Note if the log has reached the index that was newest when the ledger was asked."""

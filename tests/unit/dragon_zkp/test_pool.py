@@ -144,6 +144,38 @@ def test_the_first_worker_starts_alone_and_the_others_after_it(pools: list[Pool]
     assert (len(made), pool.startup_status) == (3, "")
 
 
+def test_the_other_workers_start_earlier_if_a_job_waits(pools: list[Pool]) -> None:
+    finish = threading.Event()
+
+    def slow(_: float) -> bytes:
+        assert finish.wait(30)
+        return b"done"
+
+    workers = Workers(slow)
+    pool = Pool(2, 2, workers, later_seconds=3600)
+    pools.append(pool)
+    with ThreadPoolExecutor() as threads:
+        until(lambda: pool.started_workers == 1)
+        first = threads.submit(pool.do, JOB, 30)
+        until(lambda: pool.busy_workers == 2)
+        assert len(workers) == 1
+        second = threads.submit(pool.do, JOB, 30)
+        until(lambda: pool.started_workers == 2)
+        finish.set()
+        assert (first.result(30), second.result(30)) == (b"done", b"done")
+
+
+def test_closing_does_not_wait_for_workers_that_start_later() -> None:
+    workers = Workers(fine)
+    pool = Pool(2, 2, workers, later_seconds=3600)
+    until(lambda: pool.started_workers == 1)
+
+    pool.close()
+
+    until(lambda: not [each for each in threading.enumerate() if each.name == "worker"])
+    assert len(workers) == 1
+
+
 def test_a_job_waits_for_the_worker_that_compiles(pools: list[Pool]) -> None:
     compiled = threading.Event()
 

@@ -58,6 +58,8 @@ class Pool(Generic[JobT, ResultT]):
         job_errors: these errors say that the job is wrong; the worker that reported them stays.
         can_cancel: whether workers stop after a stage of their job. One that cannot is replaced as
             soon as its job overruns, so that the job holds no worker after `do` has returned.
+        later_seconds: from the start of the first worker until the others start, unless a job waits
+            for a worker before that. So the processors are free for services that still start.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Pool(Generic[JobT, ResultT]):
         *,
         job_errors: tuple[type[Exception], ...] = (),
         can_cancel: bool = True,
+        later_seconds: float = 0.0,
     ) -> None:
         self._make = make
         self._can_cancel = can_cancel
@@ -85,6 +88,8 @@ class Pool(Generic[JobT, ResultT]):
         self._slots = [_Slot[JobT, ResultT]() for _ in range(size)]
         # The first worker compiles the kernels, if it must; the others then read them.
         self._can_start = threading.Event()
+        self._later_seconds = later_seconds
+        self._are_needed = threading.Event()  # the other workers, because a job waits
         for slot in self._slots:
             threading.Thread(
                 target=self._maintain, args=(slot,), name="worker", daemon=True
@@ -180,6 +185,8 @@ class Pool(Generic[JobT, ResultT]):
     def _take_idle(self, latest: float, is_gone: IsGone) -> _Taken[JobT, ResultT]:
         with self._lock:
             self._waiting += 1
+        if self._idle.empty():
+            self._are_needed.set()
         try:
             return self._wait_for_idle(latest, is_gone)
         finally:
@@ -204,6 +211,7 @@ class Pool(Generic[JobT, ResultT]):
         """End all workers and their jobs."""
         self._closed.set()
         self._can_start.set()
+        self._are_needed.set()
         for slot in self._slots:
             self._clear(slot)
 
@@ -227,6 +235,7 @@ class Pool(Generic[JobT, ResultT]):
         """Keep a worker in the slot. Runs on the slot's own thread."""
         if slot is not self._slots[0]:
             self._can_start.wait()
+            self._are_needed.wait(self._later_seconds)
         pause = FIRST_RETRY_SECONDS
         while not self._closed.is_set():
             if self._start_worker(slot):

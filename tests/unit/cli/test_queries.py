@@ -421,7 +421,9 @@ def test_status_as_json_lists_services_beside_operators(
     network.operator("operator_1", answering(ready))
     network.aggregator(0, answering(NOT_READY, status="503 No"))
     network.aggregator(1, answering("{}", status="500 No"))
-    network.wires.mount("streams:1", answering({"status": "ready", "reasons": []}))
+    network.wires.mount(
+        "streams:1", answering({"status": "ready", "reasons": [], "degraded": ["disk"]})
+    )
 
     code, out, _ = dragon("status", "--json")
 
@@ -429,9 +431,9 @@ def test_status_as_json_lists_services_beside_operators(
     assert (code, told["certifying"]) == (1, False)
     assert len(told["operators"]) == 4
     assert told["services"] == [
-        {"service": "aggregator", "ready": False, "reasons": NOT_READY["reasons"]},
-        {"service": "aggregator_1", "ready": False, "reasons": ["answered 500"]},
-        {"service": "stream_api", "ready": True, "reasons": []},
+        {"service": "aggregator", "ready": False, "reasons": NOT_READY["reasons"], "degraded": []},
+        {"service": "aggregator_1", "ready": False, "reasons": ["answered 500"], "degraded": []},
+        {"service": "stream_api", "ready": True, "reasons": [], "degraded": ["disk"]},
         {"service": "explorer", "trouble": told["services"][3]["trouble"]},  # its port is closed
     ]
     assert told["services"][3]["trouble"].startswith("no answer")

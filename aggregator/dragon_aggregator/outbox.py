@@ -106,10 +106,10 @@ class Outbox:
             return read[1]
         known = {entry.id: entry for entry in read[1]} if read is not None else {}
         query = "SELECT id, ordering_key, event, not_before, sent_at, sends FROM outbox ORDER BY id"
-        found = [_pending(row, known) for row in self._database.query(query, {})]
+        found = tuple(_pending(row, known) for row in self._database.query(query, {}))
         # A change that ended meanwhile has another number, so the next call reads again.
-        self._read = changes, tuple(found)
-        return self._read[1]
+        self._read = changes, found
+        return found  # not `self._read`: a thread that read earlier may have replaced it
 
 
 def _pending(row: Sequence[Any], known: Mapping[int, Pending]) -> Pending:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -23,6 +27,7 @@ from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.event import Event
 from dragon.protocol.state import Transition
 from dragon.storage.database import Database
+from dragon_aggregator import outbox as outbox_module
 from dragon_aggregator.outbox import SCHEMA, Outbox, last_known
 from dragon_aggregator.resend_schedule import (
     BACK_OFF_SECONDS,
@@ -35,6 +40,7 @@ from epochs import hand_over, successor
 from simulation import Clock
 
 RANK = 2
+PATIENCE_SECONDS = 5.0  # after which a thread of a failed test goes on
 MEMBERS = make_members()
 ROUNDS = MEMBERS.committee.rounds
 ONE, TWO = "operator_1", "operator_2"
@@ -700,3 +706,51 @@ def test_an_event_that_could_not_be_stored_does_not_wait_in_the_outbox(sending: 
     assert [entry.sends for entry in sending.outbox.pending()] == [0]
     sending.step()
     assert [entry.sends for entry in sending.outbox.pending()] == [1]
+
+
+class Paused(Database):
+    """A database whose next query returns to another thread only when that one may go on."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, SCHEMA)
+        self.pauses, self.has_read, self.may_go_on = False, threading.Event(), threading.Event()
+
+    def query(self, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        found = super().query(sql, values)
+        if self.pauses:
+            self.pauses = False
+            self.has_read.set()
+            self.may_go_on.wait(PATIENCE_SECONDS)
+        return found
+
+
+@pytest.mark.parametrize("lines", range(16))
+def test_a_slow_reader_hides_no_added_event_from_another_one(tmp_path: Path, lines: int) -> None:
+    """The slow one, which has read the table before, ends after some lines of the other one."""
+    with closing(Paused(tmp_path / "aggregator.db")) as database:
+        outbox = Outbox(database)
+        database.pauses = True
+        slow = threading.Thread(target=outbox.pending)
+        slow.start()
+        assert database.has_read.wait(PATIENCE_SECONDS)
+        outbox.add(certified(ONE, UP, 10), not_before=0.0)
+        left, before = lines, sys.gettrace()
+
+        def trace(frame: FrameType, event: str, _argument: object) -> Any:
+            nonlocal left
+            if event == "line" and frame.f_code.co_filename == outbox_module.__file__:
+                left -= 1
+                if left < 0 and not database.may_go_on.is_set():
+                    database.may_go_on.set()
+                    slow.join(PATIENCE_SECONDS)
+            return trace
+
+        sys.settrace(trace)
+        try:
+            found = outbox.pending()
+        finally:
+            sys.settrace(before)
+            database.may_go_on.set()
+            slow.join(PATIENCE_SECONDS)
+
+        assert [entry.event for entry in found] == [certified(ONE, UP, 10)]

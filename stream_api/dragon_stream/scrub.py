@@ -6,6 +6,7 @@ itself. So damage to old data is found only when somebody asks for it, or here.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -103,8 +104,9 @@ def check_folder(
         database = stack.enter_context(closing(ReadOnlyDatabase(path)))
         try:
             return _check(folder, database, on_stream, store)
-        except DatabaseError as error:
-            raise LogDamaged(f"{path} cannot be read: {sqlite_fault(error.orig)}") from None
+        except (DatabaseError, sqlite3.Error) as error:  # of the library, or the driver's cursor
+            cause = error.orig if isinstance(error, DatabaseError) else error
+            raise LogDamaged(f"{path} cannot be read: {sqlite_fault(cause)}") from None
 
 
 def _check(

@@ -135,8 +135,9 @@ class Log(LogQueries):
             self._check = FileCheck(
                 database, (*_LARGE_TABLES, *tables()), relied_on, self.note_damage
             )
-        except DatabaseError as error:
-            message = f"{database.path} cannot be read as a log: {sqlite_fault(error.orig)}"
+        except (DatabaseError, sqlite3.Error) as error:  # of the library, or the driver's cursor
+            cause = error.orig if isinstance(error, DatabaseError) else error
+            message = f"{database.path} cannot be read as a log: {sqlite_fault(cause)}"
             raise errors.LogDamaged(message) from None
 
     @property

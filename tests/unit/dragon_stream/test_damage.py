@@ -26,7 +26,7 @@ from dragon.storage.process_lock import ProcessLock
 from dragon_stream.chunk_readings import ChunkReading, decode, encode
 from dragon_stream.damage import Damage
 from dragon_stream.records import Chunk
-from dragon_stream.scrub import check_folder
+from dragon_stream.scrub import ReadOnlyDatabase, check_folder
 from dragon_stream.store import SCHEMA, Store, checksum
 from dragon_stream.streams import StreamConfig
 from local_streams import LocalStreams, cold_chain, with_readings
@@ -382,6 +382,21 @@ def test_a_stream_whose_id_is_lost_is_reported(
     (world.data / "windows.db").write_bytes(kept)
     world.restart(STREAMS)
     assert ask(world, one, "").status_code == 200
+
+
+def test_the_scrub_says_why_the_database_cannot_be_read(
+    world: StreamWorld, streams: tuple[Stream, Stream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    assert streams
+    with monkeypatch.context() as broken:
+        broken.setattr(ReadOnlyDatabase, "query", fail)
+        with pytest.raises(errors.LogDamaged, match="cannot be read: the disk reports an error"):
+            check_folder(world.data, running=True)
 
 
 def test_the_scrub_refuses_a_running_service_and_other_folders(

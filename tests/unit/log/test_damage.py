@@ -281,3 +281,11 @@ def test_a_row_that_should_not_exist_raises_the_alarm(log: Log, copy: Path) -> N
 
     with pytest.raises(errors.LogDamaged, match="contradicts the log in memory"):
         log.take(batch(6, MEMBERS.status("operator_2", Status.UP, 3)))
+
+
+def test_a_file_that_refuses_the_first_committee_is_no_log(copy: Path) -> None:
+    refuse = "CREATE TRIGGER refuse BEFORE INSERT ON committees BEGIN SELECT RAISE(ABORT, ''); END"
+    change(copy, "DELETE FROM committees", refuse)
+
+    with pytest.raises(errors.LogDamaged, match="cannot be read as a log: a row contradicts"):
+        use_all(copy)

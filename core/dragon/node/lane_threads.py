@@ -83,8 +83,21 @@ class LaneThreads:
         """
         self._calls.put(_Call(asyncio.get_running_loop(), work, done))
         if self._started < min(running, self._most):
-            name = f"{self._name}_{self._started}"
-            threading.Thread(target=_serve, args=(self._calls,), name=name, daemon=True).start()
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        """Start one more. If the system refuses that, the others take the call in its turn.
+
+        Raises RuntimeError: it refuses the first one.
+        """
+        name = f"{self._name}_{self._started}"
+        thread = threading.Thread(target=_serve, args=(self._calls,), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._started:
+                raise
+        else:
             self._started += 1
 
 

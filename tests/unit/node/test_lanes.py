@@ -231,3 +231,19 @@ def test_a_busy_lane_takes_no_thread_of_another() -> None:
         assert probes.lane.threads == 1
 
     run(test)
+
+
+def test_all_are_answered_although_no_further_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def test() -> None:
+        work = Work(LaneQueue(Lane("two", 2)))
+        monkeypatch.setattr(threading.Thread, "start", fail)
+        for turn in ("second", "third"):
+            work.submit(turn, is_member=True)
+        assert await work.free() == ["first", "second", "third"]
+
+    run(test)

@@ -225,7 +225,12 @@ def throughput(fleet: Fleet) -> dict[int | None, float]:
     rows, rates = [], dict[int | None, float]()
     for chunks in (63, 255, None):
         ahead = AHEAD_WINDOWS * (chunks or LARGEST_WINDOW)
-        load = Load(fleet, f"t{chunks}", None, ahead=ahead, window_chunks=chunks, mode="message")
+        load = Load(
+            *(fleet, f"t-{chunks or 'adaptive'}", None),
+            ahead=ahead,
+            window_chunks=chunks,
+            mode="message",
+        )
         time.sleep(WARM_UP_SECONDS)
         before, cpu, begun = load.certified(), processor_seconds(fleet), time.monotonic()
         time.sleep(COUNTED_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -16,6 +16,7 @@ from dragon.protocol.claims.window import Statement
 from dragon.protocol.streams.chunks import decode_chunks
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.window import WindowHeader
+from dragon.records import dataclass
 from dragon_stream.chunk_readings import decode
 from dragon_stream.damage import NO_STREAM
 from dragon_stream.stream_tables import StreamTables

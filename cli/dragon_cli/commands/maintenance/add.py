@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ import click
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
+from dragon.records import dataclass
 from dragon_cli.completions import complete_nodes
 from dragon_cli.fleet import announced, current, queries
 from dragon_cli.fleet.announcing import Announcer, check_window, earliest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from dragon import errors
@@ -12,6 +12,7 @@ from dragon.encoding import Json, to_hex
 from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
 from dragon.protocol.shape import HASH, Integer, Word
+from dragon.records import dataclass
 from dragon.stark.parameter_sets import SETS
 from dragon.stark.parameters import Slack
 

@@ -75,7 +75,16 @@ def define(dataclass: Any) -> dict[str, type[Any]]:
     class Same:
         value: int
 
-    classes = (Point, Named, Options, Checked, Loop, Empty, Own, Same)
+    @dataclass(frozen=True, order=True)
+    class Version:
+        major: int
+        minor: int = 0
+        note: str = field(default="", compare=False)
+
+    class Derived(Point):
+        """No dataclass itself."""
+
+    classes = (Point, Named, Options, Checked, Loop, Empty, Own, Same, Version, Derived)
     return {each.__name__: each for each in classes}
 
 
@@ -125,6 +134,13 @@ ACTIONS: dict[str, Callable[[Made], object]] = {
     "a hash beside an own comparison": lambda made: hash(made["Own"](1)) == hash(made["Own"](1)),
     "no comparison": lambda made: made["Same"](1) == made["Same"](1),
     "a hash without a comparison": lambda made: vars(made["Same"]).get("__hash__"),
+    "an order": lambda made: [
+        (a < b, a <= b, a > b, a >= b)
+        for a in (made["Version"](1, 2), made["Version"](1, 2, "same"), made["Version"](2))
+        for b in (made["Version"](1, 2), made["Version"](0, 9))
+    ],
+    "an order of different classes": lambda made: made["Version"](1) < 2,
+    "a class that derives and adds nothing": lambda made: repr(made["Derived"](1)),
     "a property that is kept": lambda made: made["Options"](least=3).double,
     "assignment to a field": lambda made: changed(made["Point"](1), "x"),
     "assignment to another name": lambda made: changed(made["Checked"](1), "z"),
@@ -204,11 +220,6 @@ def test_other_classes_are_left_to_the_standard_library() -> None:
     class Open:
         value: int
 
-    @records.dataclass(frozen=True, order=True)
-    class Ordered:
-        value: int
-
     opened = Open(1)
     opened.value = 2
     assert opened == Open(2)
-    assert Ordered(1) < Ordered(2)

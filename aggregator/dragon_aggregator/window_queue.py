@@ -67,7 +67,7 @@ class WindowQueue:
             is_penalized=lambda stream: self._penalties.left(stream) > 0,
             monotonic=runtime.monotonic,
         )
-        self._vote_collector = VoteCollector(seated, runtime, known_streams.is_known)
+        self._vote_collector = VoteCollector(seated, runtime, known_streams.is_known, log.verified)
         self._window_certifier = WindowCertifier(
             seated,
             vote_collector=self._vote_collector,

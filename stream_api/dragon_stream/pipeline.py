@@ -24,10 +24,12 @@ from dragon_stream.keyed_executor import DAMAGE_RETRY_SECONDS, RETRY_SECONDS, Ke
 from dragon_stream.keys import StreamKeys
 from dragon_stream.proof_request import ProofRequest
 from dragon_stream.provers import Provers
-from dragon_stream.store import Store, WindowRow, WindowState, WindowSummary
+from dragon_stream.store import Store, WindowRow
 from dragon_stream.streams import Stream, Streams
 from dragon_stream.submission import Aggregators
 from dragon_stream.submitter import SUBMITTING_THREADS, Submitter
+from dragon_stream.unfinished_windows import WindowSummary
+from dragon_stream.window_state import WindowState
 
 CLOSING_THREADS: Final = 2  # threads that close windows, which takes processor time
 MAX_WINDOWS_PER_TURN: Final = 8  # windows of a stream that are closed before another stream's

@@ -22,6 +22,7 @@ import dragon_operator.settings
 from committees import make_members
 from dragon.encoding import to_hex
 from dragon.log.store import Alarm
+from dragon.net.blob_client import split_pair
 from dragon.node import penalties, refutation_limit
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import from_json as claim_from_json
@@ -886,6 +887,34 @@ def test_an_operator_that_was_down_catches_up_and_votes_again(world: World, owne
     world.resume("operator_1")
     step(world)
     assert verdicts(world, owner, 1) == [("valid", "none")]
+
+
+def test_an_operator_asks_once_for_the_objects_of_a_window(world: World, owner: Owner) -> None:
+    window = first(world, owner)
+    world.sent.clear()
+    submit_complete(world, owner, window, owner.prove(window))
+    step(world)
+
+    asked = [
+        caller
+        for caller, request in world.sent
+        if request.method == "GET" and "/objects/" in str(request.url)
+    ]
+    assert sorted(asked) == world.operators
+
+
+def test_a_service_returns_two_objects_only_if_it_has_both(world: World, owner: Owner) -> None:
+    window = first(world, owner)
+    proof, chunks = owner.prove(window), encode_chunks(window.chunks)
+    submit_complete(world, owner, window, proof)
+    step(world)
+    one, two = (to_hex(hashlib.sha256(body).digest()) for body in (chunks, proof))
+
+    for name in ("operator_1", "aggregator_0"):
+        both = world.get(name, f"/objects/{one}?then={two}")
+        assert split_pair(both.content) == (chunks, proof)
+        for missing in (f"{one}?then={to_hex(bytes(32))}", f"{to_hex(bytes(32))}?then={two}"):
+            assert world.get(name, f"/objects/{missing}").json()["title"] == "not_found"
 
 
 def test_an_operator_that_lost_its_objects_fetches_them_again(world: World, owner: Owner) -> None:

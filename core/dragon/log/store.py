@@ -36,6 +36,7 @@ from dragon.log.listed_nodes import ListedNodes
 from dragon.log.queries import LogQueries
 from dragon.log.refused_events import Refusal
 from dragon.log.snapshot import Snapshot
+from dragon.log.verified_events import VerifiedEvents
 from dragon.protocol import merkle
 from dragon.protocol.claims.base import RootAt
 from dragon.protocol.claims.checkpoint import CheckpointClaim
@@ -77,7 +78,8 @@ class TreeHead:
 class Log(LogQueries):
     """The log in one file. Use one object per file.
 
-    Any thread may read. Only one thread may call `take` and `begin_at`.
+    Any thread may read. Only one thread may call `take` and `begin_at`. What was verified through
+    `verified` is not verified again when it is read from the ledger.
     """
 
     def __init__(
@@ -108,7 +110,8 @@ class Log(LogQueries):
         self._network_id = committee.network_id
         self._pinned = committee
         self._pins = {each.epoch: each for each in (*pinned, committee)}
-        self._evaluator = Evaluator(entropy)
+        self.verified = VerifiedEvents()
+        self._evaluator = Evaluator(entropy, self.verified)
         self._lock = threading.Lock()
         self._files_lock = threading.Lock()  # guards `_offered`; a writer of the file may take it
         self._state: State

@@ -195,12 +195,12 @@ def show_busy(seconds: float) -> None:
 # A process that has imported what a service needs for proofs, and then loads.
 LOADING: Final = """
 import time
-from dragon_sequencer import compiled, connect
+from dragon_sequencer import compiled, connect, loading
 def private():
     with open("/proc/self/smaps_rollup") as lines:
         return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))
 begun, before = time.process_time(), private()
-compiled.load()
+loading.load_compiled()
 assert compiled.in_use()
 print(time.process_time() - begun, private() - before)
 """

@@ -13,16 +13,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-import structlog
-
 if TYPE_CHECKING:  # these modules use this one
     from dragon_sequencer.bn254 import G1
     from dragon_sequencer.pairing import Lines
 
 PRODUCTS: Final = 32  # of pairings: in plain integers, they take as long as loading compiled code
 PERIOD_SECONDS: Final = 300.0  # within which a service must compute these to load compiled code
-
-logger = structlog.stdlib.get_logger(__name__)
 
 
 class Compiled(Protocol):
@@ -101,27 +97,10 @@ def for_product() -> Compiled | None:
     return _compiled
 
 
-def load_on_demand() -> None:
-    """Load compiled functions in this process as soon as they are worth it. A service calls it."""
+def load_on_demand(load: Callable[[], None]) -> None:
+    """Call `load`, which should `use` functions, as soon as they are worth it; see `Demand`.
+
+    Further calls in the same process change nothing.
+    """
     global _demand  # noqa: PLW0603 - one for the process
     _demand = _demand or Demand(load)
-
-
-def load() -> None:
-    """Use compiled functions in this process, if the extra `prover` is installed.
-
-    They are tested first; if they do not compute what the plain ones do, the latter go on.
-    """
-    try:
-        # Not at the top: most processes verify few proofs, and the extra is optional.
-        from dragon_sequencer.machine import curve, self_test  # noqa: PLC0415
-
-        functions = curve.CompiledCurve()
-        self_test.check(functions)
-    except ImportError:
-        logger.info("plain_pairings", reason="the extra `prover` is not installed")
-    except (OSError, RuntimeError) as error:
-        logger.warning("plain_pairings", reason=str(error))
-    else:
-        use(functions)
-        logger.info("compiled_pairings")

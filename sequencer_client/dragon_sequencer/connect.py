@@ -11,6 +11,7 @@ from dragon.protocol.committee import Committee
 from dragon_sequencer import compiled
 from dragon_sequencer.client import SequencerClient
 from dragon_sequencer.errors import InvalidNodeList
+from dragon_sequencer.loading import load_compiled
 from dragon_sequencer.nodes import NodeList, NodeLists
 
 
@@ -60,5 +61,5 @@ def connect(committee: Committee, nodes: NodeLists, ca: Path | None = None) -> S
         nodes: the network's nodes, see `load_nodes`.
         ca: file of the authorities for HTTPS gateways; by default the system's.
     """
-    compiled.load_on_demand()
+    compiled.load_on_demand(load_compiled)
     return SequencerClient.connect(committee.sequencer.app, nodes, ca=ca)

@@ -1,24 +1,13 @@
-"""Compiled functions are loaded once they are worth it, in the background, and only if possible."""
+"""Compiled functions are loaded once they are worth it, in the background."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from dragon_sequencer import bn254, compiled, pairing
 from dragon_sequencer.compiled import PERIOD_SECONDS, PRODUCTS, Demand
-from dragon_sequencer.machine import self_test
-from dragon_sequencer.pairing import GENERATOR_LINES
-
-PAIRS = [
-    (bn254.G1_GENERATOR, GENERATOR_LINES),
-    (bn254.negate_g1(bn254.G1_GENERATOR), GENERATOR_LINES),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -88,15 +77,14 @@ def assert_set(event: threading.Event) -> None:
     assert event.wait(timeout=60)
 
 
-def test_products_are_counted_if_a_service_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_products_are_counted_if_a_service_asks_for_it() -> None:
     loading = Loading()
-    monkeypatch.setattr(compiled, "load", loading)
     for _ in range(PRODUCTS):
         assert pairing.is_one([])
     assert compiled._demand is None
 
-    compiled.load_on_demand()
-    compiled.load_on_demand()
+    compiled.load_on_demand(loading)
+    compiled.load_on_demand(loading)
     for _ in range(PRODUCTS):
         assert pairing.is_one([])
 
@@ -105,7 +93,7 @@ def test_products_are_counted_if_a_service_asks_for_it(monkeypatch: pytest.Monke
     assert len(loading.threads) == 1
 
 
-def test_what_is_in_use_is_asked_and_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_in_use_is_asked_and_counts_nothing() -> None:
     asked: list[object] = []
 
     class Asked:
@@ -122,8 +110,7 @@ def test_what_is_in_use_is_asked_and_counts_nothing(monkeypatch: pytest.MonkeyPa
             return bn254.curve_root_plain(x)
 
     loading = Loading()
-    monkeypatch.setattr(compiled, "load", loading)
-    compiled.load_on_demand()
+    compiled.load_on_demand(loading)
     compiled.use(Asked())
 
     bn254.hash_to_curve.cache_clear()
@@ -133,59 +120,3 @@ def test_what_is_in_use_is_asked_and_counts_nothing(monkeypatch: pytest.MonkeyPa
 
     assert asked == [1] + [[]] * PRODUCTS
     assert not loading.threads
-
-
-def test_loading_makes_the_process_use_them() -> None:
-    curve = pytest.importorskip("dragon_sequencer.machine.curve")
-
-    compiled.load()
-
-    assert isinstance(compiled.in_use(), curve.CompiledCurve)
-    assert pairing.is_one(PAIRS)
-    assert not pairing.is_one(PAIRS[:1])
-
-
-def test_without_the_extra_the_plain_functions_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("dragon_sequencer.machine")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "llvmlite", None)  # importing it fails
-    monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
-
-    compiled.load()
-
-    assert compiled.in_use() is None
-    assert pairing.is_one(PAIRS)
-
-
-def test_functions_that_fail_their_test_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("llvmlite")
-
-    def failing(_: object) -> None:
-        raise RuntimeError("wrong on this processor")
-
-    monkeypatch.setattr(self_test, "check", failing)
-
-    compiled.load()
-
-    assert compiled.in_use() is None
-
-
-def test_a_service_imports_nothing_of_the_compiler() -> None:
-    """The process that forks services imports these, and the memory is not always needed."""
-    script = (
-        "import sys, dragon_sequencer.connect\n"
-        "unwanted = ('llvmlite', 'numpy', 'dragon_sequencer.machine')\n"
-        "print([name for name in sys.modules if name.startswith(unwanted)])\n"
-    )
-    root = Path(compiled.__file__).parents[2]
-    path = os.pathsep.join([str(root / "core"), str(root / "sequencer_client")])
-
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert done.stdout.strip() == "[]"

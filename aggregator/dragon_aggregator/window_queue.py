@@ -155,16 +155,24 @@ class WindowQueue:
             try:
                 self._windows.admit_objects(submission.stream)
                 self._store_header(submission)
-                if self.objects.put(submission.stream, submission.number, body):
+                if self._put(window, body):
                     self._windows.note_stored(submission.stream)
             except errors.Busy as busy:
                 refusals.append(busy)
         if len(refusals) == len(naming):
             raise refusals[0]
 
+    def _put(self, window: Window, body: bytes) -> bool:
+        """Store an object; the last one of a window writes the others to the disk as well."""
+        submission = window.submission
+        is_last = not set(window.missing) - {hashlib.sha256(body).digest()}
+        put = self.objects.put if is_last else self.objects.put_later
+        return put(submission.stream, submission.number, body)
+
     def _store_header(self, submission: Submission) -> None:
-        self.objects.put(submission.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
-        self.objects.put(submission.stream, submission.number, submission.header.encode())
+        stream, descriptor = submission.stream, submission.descriptor.encode()
+        self.objects.put_later(stream, DESCRIPTOR_NUMBER, descriptor)
+        self.objects.put_later(stream, submission.number, submission.header.encode())
 
     def _known(self, submission: Submission) -> Window | None:
         """The window that was submitted before with the same content, or is in the log."""

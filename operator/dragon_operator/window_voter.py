@@ -301,6 +301,8 @@ class WindowVoter:
         elif proof is None:
             fetched = None, self.peers.fetch(*wanted[1])
         if bodies := [body for body in fetched if body is not None]:
+            if len(bodies) == len(wanted):
+                self._store_header(submission)  # written together with them
             self._store(submission.stream, submission.number, *bodies)
         return (
             _present(chunks, fetched[0], "chunk headers"),

@@ -119,6 +119,13 @@ class Pipeline:
         """The number of closed windows that the log does not contain."""
         return self._unfinished.get(stream, 0)
 
+    def queued(self, stream: bytes) -> int:
+        """The number of closed windows that wait for their proof or for votes.
+
+        Others are certified and wait for the ledger only, however long that takes.
+        """
+        return max(0, self.unfinished(stream) - self.submitter.awaited.count(stream))
+
     def has_capacity(self, stream: Stream) -> bool:
         """Whether more data may be accepted: uncertified windows and data on disk are bounded."""
         pending = self.unfinished(stream.id) + stream.chunker.pending_windows
@@ -135,7 +142,7 @@ class Pipeline:
         now_ms = round(1000 * self._runtime.wall())
         for stream in streams.all():
             self._check_age(stream)
-            if due := stream.chunker.is_due(now_ms, self.unfinished(stream.id)):
+            if due := stream.chunker.is_due(now_ms, self.queued(stream.id)):
                 key = (stream.id, "close")
                 self._jobs.start(key, self._closing_pool, partial(self._close, stream))
             if self._unfinished.get(stream.id) and self._is_check_due(stream):
@@ -203,7 +210,7 @@ class Pipeline:
     def _close(self, stream: Stream) -> float:
         for _ in range(MAX_WINDOWS_PER_TURN):
             now_ms = round(1000 * self._runtime.wall())
-            if not (due := stream.chunker.due_chunks(now_ms, self.unfinished(stream.id))):
+            if not (due := stream.chunker.due_chunks(now_ms, self.queued(stream.id))):
                 break
             row = stream.sealer.close(self._store, due, now_ms)
             self.counter.labels("close", "done").inc()

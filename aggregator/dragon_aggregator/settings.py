@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -11,6 +10,7 @@ from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
 from dragon.node.settings import Environment
 from dragon.protocol.committee import Committee
+from dragon.records import dataclass
 
 # By setting: what it means, for the tables of `docs/reference.md`.
 MEANINGS: Final[Mapping[str, str]] = {

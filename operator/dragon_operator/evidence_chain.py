@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Self
 
 from dragon.protocol import merkle
 from dragon.protocol.evidence.record import NO_RECORD, Record
+from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, count
 from typing import Self
 
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.records import dataclass
 from dragon_sequencer.errors import (
     ChainMismatch,
     FirstHashMismatch,

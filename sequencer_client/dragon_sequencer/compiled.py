@@ -56,7 +56,7 @@ class Demand:
         self._thread: threading.Thread | None = None
 
     def count(self) -> None:
-        """Count one product. Returns at once."""
+        """Count one product. Returns at once, and never raises an error."""
         with self._lock:
             self._times.append(self._monotonic())
             if self._thread or len(self._times) < PRODUCTS:
@@ -64,8 +64,13 @@ class Demand:
             if self._times[-1] - self._times[0] > PERIOD_SECONDS:
                 return
             # Not a daemon: LLVM must not be at work while the process ends.
-            self._thread = threading.Thread(target=self._load, name="load-compiled-pairings")
-            self._thread.start()
+            thread = threading.Thread(target=self._load, name="load-compiled-pairings")
+            try:
+                thread.start()
+            except RuntimeError:  # the system refuses a further thread, or the process ends
+                self._times.clear()
+            else:
+                self._thread = thread
 
     def wait(self) -> None:
         """Wait until loading, if it has begun, has ended."""

@@ -12,10 +12,11 @@ import os
 import struct
 import threading
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from dragon.records import dataclass
 from dragon_stream.damage import Damaged
 
 NAME: Final = "acknowledged"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from dragon.encoding import to_hex
+from dragon.records import dataclass
 from dragon_stream.events import Events
 from dragon_stream.records import SUFFIX
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import click
@@ -15,12 +14,14 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dragon.errors import PeerError
-from dragon_cli.render.output import console, plain
+from dragon.records import dataclass
+from dragon_cli.render.output import plain, rich_console
 from dragon_cli.render.text import moment, printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 REFRESH_SECONDS: Final = 2
+console: Final = rich_console()
 
 
 def watch_options(text: str) -> Callable[[F], F]:

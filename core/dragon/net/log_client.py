@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -11,6 +11,7 @@ from dragon import errors
 from dragon.encoding import Json, Members
 from dragon.net.http_client import HttpClient
 from dragon.protocol.log_entry import ProvenEntry
+from dragon.records import dataclass
 
 DEADLINE_SECONDS: Final = 5.0  # for one request
 MAX_ENTRY_BYTES: Final = 1 << 20

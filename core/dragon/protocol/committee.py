@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, Self
 
@@ -51,6 +50,7 @@ from dragon.protocol.quorums import (
     quorum_of,
 )
 from dragon.protocol.rounds import Rounds
+from dragon.records import dataclass
 
 __all__ = [
     "DEFAULT_MAINTENANCE_NOTICE",

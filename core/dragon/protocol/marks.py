@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dragon.protocol.rounds import Rounds
+from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from dragon.records import dataclass
 from dragon.storage.database import Database
 from dragon_stream.archive.index import ArchiveIndex
 from dragon_stream.archive.objects import (

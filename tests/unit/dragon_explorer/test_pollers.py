@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from dragon.records import dataclass
 from dragon_explorer.live.board import AggregatorReport, Board, Report
 from dragon_explorer.live.pollers import Pollers
 from dragon_explorer.live.sources import Source

@@ -64,6 +64,29 @@ def test_a_service_that_verifies_little_never_loads() -> None:
     assert not loading.threads
 
 
+def test_a_system_that_refuses_a_thread_is_asked_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loading = Loading()
+    demand = Demand(loading, monotonic=Clock())
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(PRODUCTS):
+            demand.count()
+    for _ in range(PRODUCTS - 1):
+        demand.count()
+    demand.wait()
+    assert not loading.threads
+
+    demand.count()
+    demand.wait()
+    assert len(loading.threads) == 1
+
+
 def test_counting_does_not_wait_for_loading() -> None:
     done = threading.Event()
     demand = Demand(lambda: assert_set(done), monotonic=Clock())

@@ -48,11 +48,14 @@ def test_without_the_extra_the_plain_functions_go_on(monkeypatch: pytest.MonkeyP
     assert pairing.is_one(PAIRS)
 
 
-def test_functions_that_fail_their_test_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [RuntimeError, AttributeError, OSError])
+def test_functions_that_fail_their_test_are_not_used(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("llvmlite")
 
     def failing(_: object) -> None:
-        raise RuntimeError("wrong on this processor")
+        raise error("wrong on this processor")
 
     monkeypatch.setattr(self_test, "check", failing)
 

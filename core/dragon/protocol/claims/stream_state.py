@@ -7,10 +7,11 @@ the next window, and each expert's newest endorsements.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dragon.protocol.claims.endorsement import ExpertRecord
 from dragon.protocol.claims.window import WindowClaim
+from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

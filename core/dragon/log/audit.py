@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -37,7 +37,6 @@ from dragon.protocol.lineage import Lineage
 from dragon.protocol.state import State
 from dragon.protocol.transition import Verify, transition
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 from dragon.storage.sqlite_faults import sqlite_fault
 
 ENTRIES_PER_BATCH: Final = 256  # entries that are verified together

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from dragon import errors
@@ -13,7 +14,6 @@ from dragon.log.derived_tables import COUNTS, check_counts, derive
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.base import Table
 from dragon.protocol.event import Event
-from dragon.records import dataclass
 
 Rows: TypeAlias = Generator[tuple[object, ...], None, None]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
@@ -21,7 +22,6 @@ from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.event import Event
-from dragon.records import dataclass
 from dragon.storage.database import Database
 
 # Not `*`: SQLite then says which column a damaged schema lacks.

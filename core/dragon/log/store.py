@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 import structlog
@@ -45,7 +45,6 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.handover import Handover, SignedMark
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.state import State
-from dragon.records import dataclass
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
 from dragon.storage.sqlite_faults import sqlite_fault

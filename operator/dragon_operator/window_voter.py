@@ -200,9 +200,10 @@ class WindowVoter:
             self._store_header(submission)
 
     def _store_header(self, submission: Submission) -> None:
+        """Store descriptor and header. They are on disk before there is a verdict."""
         header = submission.header
-        self._store(header.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
-        self._store(header.stream, header.number, header.encode())
+        self._store_later(header.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
+        self._store_later(header.stream, header.number, header.encode())
 
     # Verdict
 
@@ -220,6 +221,7 @@ class WindowVoter:
             raw_chunks, proof = self._objects(submission, named)
         if not is_announced:  # not before: a window without objects costs us no write
             self._store_header(submission)
+        self.objects.write_waiting(header.hash)
         case = WindowCase(
             submission.descriptor,
             header,
@@ -299,6 +301,8 @@ class WindowVoter:
         elif proof is None:
             fetched = None, self.peers.fetch(*wanted[1])
         if bodies := [body for body in fetched if body is not None]:
+            if len(bodies) == len(wanted):
+                self._store_header(submission)  # written together with them
             self._store(submission.stream, submission.number, *bodies)
         return (
             _present(chunks, fetched[0], "chunk headers"),
@@ -308,6 +312,13 @@ class WindowVoter:
     def _store(self, stream: bytes, number: int, *bodies: bytes) -> None:
         try:
             self.objects.put(stream, number, *bodies)
+        except Busy as error:
+            _refuse(RefusalReason.BUSY, str(error))
+
+    def _store_later(self, stream: bytes, number: int, body: bytes) -> None:
+        """Store an object with the next ones: after a crash, the header comes again."""
+        try:
+            self.objects.put_later(stream, number, body)
         except Busy as error:
             _refuse(RefusalReason.BUSY, str(error))
 

@@ -33,7 +33,7 @@ from dragon_cli.fleet.layout import Home
 from fixtures import free_block
 from timing import show, verdict
 
-DRAGON: Final = (sys.executable, "-c", "from dragon_cli.main import main; main()")
+DRAGON: Final = (sys.executable, "-c", "from dragon_cli.start import main; main()")
 READY: Final = "All services ready"
 LIMIT_SECONDS: Final = 120.0
 GOAL_UP, GOAL_VERIFY, GOAL_SIGN = 4.0, 0.15, 0.5  # seconds

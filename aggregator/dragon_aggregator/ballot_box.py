@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from dragon.errors import DragonError
+from dragon.log.verified_events import VerifiedEvents
 from dragon.net.operator_client import Ballot
 from dragon.protocol import bls, certificate
 from dragon.protocol.certificate import Certificate
@@ -36,14 +37,22 @@ class Agreement:
 class BallotBox:
     """The ballots on one submission. One thread at a time may use it."""
 
-    def __init__(self, submission: Submission, timestamp: int, committee: Committee) -> None:
+    def __init__(
+        self,
+        submission: Submission,
+        timestamp: int,
+        committee: Committee,
+        verified: VerifiedEvents,
+    ) -> None:
         """Create an empty box.
 
         Args:
             submission: a window with its objects.
             timestamp: Unix seconds, the start of the round in which the finding is signed.
             committee: whose operators vote, and for which they sign.
+            verified: verifies the certificate, and remembers that it is valid.
         """
+        self._verified = verified
         self._submission = submission
         self._timestamp = timestamp
         self._committee = committee
@@ -62,7 +71,7 @@ class BallotBox:
         signatures[operator] = signed.signature
         if len(signatures) >= self._needed:
             claim = self._claim(reason)
-            self._certificate = combine(claim, signatures, self._committee)
+            self._certificate = combine(claim, signatures, self._committee, self._verified)
             if self._certificate is None:
                 self._signed[reason] = valid_signatures(claim, signatures, self._committee)
 
@@ -109,7 +118,10 @@ class BallotBox:
 
 
 def combine(
-    claim: Claim, signatures: Mapping[str, bytes], committee: Committee
+    claim: Claim,
+    signatures: Mapping[str, bytes],
+    committee: Committee,
+    verified: VerifiedEvents,
 ) -> Certificate | None:
     """Make a certificate, verified at once. None if not all signatures are valid.
 
@@ -117,7 +129,7 @@ def combine(
     """
     try:
         made = certificate.assemble(claim, signatures, committee)
-        made.verify(committee)
+        verified.verify(made, committee)
     except DragonError:
         return None
     return made

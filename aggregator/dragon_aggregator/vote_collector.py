@@ -20,6 +20,7 @@ import structlog
 from prometheus_client import Counter
 
 from dragon.errors import AttestationRefused, PeerError
+from dragon.log.verified_events import VerifiedEvents
 from dragon.net.operator_client import Ballot, OperatorClient
 from dragon.net.per_member import PerMember
 from dragon.net.runtime import Runtime
@@ -71,8 +72,20 @@ def _lanes(runtime: Runtime, *, requests: int, announcements: int) -> PerMember[
 class VoteCollector:
     """Requests votes. Has two small thread pools for each operator."""
 
-    def __init__(self, seated: Seated, runtime: Runtime, is_known: Callable[[bytes], bool]) -> None:
-        """`is_known`: whether a stream is known, by its id."""
+    def __init__(
+        self,
+        seated: Seated,
+        runtime: Runtime,
+        is_known: Callable[[bytes], bool],
+        verified: VerifiedEvents,
+    ) -> None:
+        """Create a collector.
+
+        Args:
+            is_known: whether a stream is known, by its id.
+            verified: verifies certificates, and remembers those that are valid.
+        """
+        self._verified = verified
         self._seated = seated
         self._runtime = runtime
         self._is_known = is_known
@@ -149,7 +162,7 @@ class VoteCollector:
                 operator,
                 partial(_run_on, partial(self._ask, client, request, votes, ends, arrived)),
             )
-        box = BallotBox(submission, timestamp, committee)
+        box = BallotBox(submission, timestamp, committee, self._verified)
         self._count(box, len(committee.keys), arrived, ends)
         return box.agreement()
 

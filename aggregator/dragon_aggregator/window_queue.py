@@ -28,6 +28,7 @@ from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.decided_windows import DecidedWindows
 from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.pending_windows import PendingWindows, Window
+from dragon_aggregator.postponed_announcements import PostponedAnnouncements
 from dragon_aggregator.vote_collector import VoteCollector
 from dragon_aggregator.window_certifier import WindowCertifier
 
@@ -67,7 +68,7 @@ class WindowQueue:
             is_penalized=lambda stream: self._penalties.left(stream) > 0,
             monotonic=runtime.monotonic,
         )
-        self._vote_collector = VoteCollector(seated, runtime, known_streams.is_known)
+        self._vote_collector = VoteCollector(seated, runtime, known_streams.is_known, log.verified)
         self._window_certifier = WindowCertifier(
             seated,
             vote_collector=self._vote_collector,
@@ -79,6 +80,7 @@ class WindowQueue:
             refutations=RefutationLimit(AGGREGATOR_RATE, known_streams.is_known, runtime.monotonic),
             runtime=runtime,
         )
+        self._postponed = PostponedAnnouncements(self._vote_collector.announce, runtime.monotonic)
         self._submitted = threading.Event()
         self._workers = runtime.workers(MAX_CONCURRENT_STREAMS)
         self._new_workers = runtime.workers(MAX_CONCURRENT_NEW)
@@ -118,9 +120,14 @@ class WindowQueue:
         window = Window(submission)
         self._update_missing(window)
         self._windows.add(window)
-        if self._known_streams.is_known(submission.stream):
+        is_known = self._known_streams.is_known(submission.stream)
+        if is_known:
             self._store_header(submission)  # of a new stream, when its objects come
-        if submission.objects is None:
+        if submission.objects is not None:
+            self._postponed.cancel(submission)
+        elif is_known:
+            self._postponed.add(submission)
+        else:
             self._vote_collector.announce(submission)
         self._submitted.set()
         return window
@@ -155,16 +162,24 @@ class WindowQueue:
             try:
                 self._windows.admit_objects(submission.stream)
                 self._store_header(submission)
-                if self.objects.put(submission.stream, submission.number, body):
+                if self._put(window, body):
                     self._windows.note_stored(submission.stream)
             except errors.Busy as busy:
                 refusals.append(busy)
         if len(refusals) == len(naming):
             raise refusals[0]
 
+    def _put(self, window: Window, body: bytes) -> bool:
+        """Store an object; the last one of a window writes the others to the disk as well."""
+        submission = window.submission
+        is_last = not set(window.missing) - {hashlib.sha256(body).digest()}
+        put = self.objects.put if is_last else self.objects.put_later
+        return put(submission.stream, submission.number, body)
+
     def _store_header(self, submission: Submission) -> None:
-        self.objects.put(submission.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
-        self.objects.put(submission.stream, submission.number, submission.header.encode())
+        stream, descriptor = submission.stream, submission.descriptor.encode()
+        self.objects.put_later(stream, DESCRIPTOR_NUMBER, descriptor)
+        self.objects.put_later(stream, submission.number, submission.header.encode())
 
     def _known(self, submission: Submission) -> Window | None:
         """The window that was submitted before with the same content, or is in the log."""
@@ -215,7 +230,11 @@ class WindowQueue:
             self.step()
 
     def step(self) -> None:
-        """Drop windows that are in the log, and begin work on every stream without a thread."""
+        """Drop windows that are in the log, and begin work on every stream without a thread.
+
+        Passes on the announcements of windows whose objects have not followed.
+        """
+        self._postponed.send_due()
         state = self._log.state
         dropped = self._windows.drop_applied(state)
         for window in dropped:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
-from click.shell_completion import CompletionItem
 
 from dragon_cli.fleet.layout import Home
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 WAIT_SECONDS: Final = 0.8  # for a service; with the start of the program about a second
 MAX_FILE_BYTES: Final = 4 << 20
@@ -27,13 +28,16 @@ MAX_ANSWER_BYTES: Final = 1 << 20
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 _Pairs: TypeAlias = Iterable[tuple[str, str]]  # a value, and what it is
-Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
 
 def _completer(find: Callable[[click.Context], _Pairs]) -> Completer:
     def complete(
         context: click.Context, _parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
+        # Imported here, because every command imports this module.
+        from click.shell_completion import CompletionItem  # noqa: PLC0415
+
         try:
             found = dict(find(context))
         except Exception:  # whatever it is: somebody is typing a command
@@ -94,6 +98,8 @@ def _ranks(context: click.Context) -> _Pairs:
 
 
 def _routes(context: click.Context) -> _Pairs:
+    import tomllib  # noqa: PLC0415 - imported here, because every command imports this module
+
     path = context.params.get("file") or _home(context).alerts_file
     with Path(path).open("rb") as file:
         found = tomllib.loads(file.read(MAX_FILE_BYTES).decode())

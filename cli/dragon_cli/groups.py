@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
+
+from dragon_cli.start import keep_imported
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class PackageGroup(click.Group):
@@ -28,6 +33,15 @@ class PackageGroup(click.Group):
             module = import_module(f"{self._package}.{name}")
             self.add_command(getattr(module, name), cmd_name)
         return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name: what it needs is imported then."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if not isinstance(command, PackageGroup):
+            keep_imported()
+        return name, command, rest
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands in alphabetical order."""

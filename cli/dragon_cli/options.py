@@ -14,7 +14,7 @@ import click
 from dragon.net import tls_names
 from dragon.protocol.committee import MAX_MAINTENANCE_NOTICE
 from dragon_cli.completions import complete_operators, complete_services
-from dragon_cli.times import parse_duration
+from dragon_cli.durations import parse_duration
 
 _Decorator: TypeAlias = Callable[[Any], Any]
 

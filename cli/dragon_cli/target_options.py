@@ -27,9 +27,9 @@ from dragon.protocol.target_checks import (
 )
 from dragon_cli.committee_files import read_members
 from dragon_cli.completions import complete_members
+from dragon_cli.durations import DurationType, parse_duration
 from dragon_cli.hints import with_hint
 from dragon_cli.options import EXISTING_FILE
-from dragon_cli.times import DurationType, parse_duration
 
 Entry: TypeAlias = dict[str, Json]  # a target as in a committee file, without its defaults
 

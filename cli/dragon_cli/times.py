@@ -1,4 +1,4 @@
-"""Times on the command line: exact ones, days and months, times before and after now, durations.
+"""Times on the command line: exact ones, days and months, times before and after now.
 
 Times without an offset are UTC, unless a command has an option for the time zone.
 """
@@ -15,18 +15,15 @@ import click
 
 from dragon.encoding import MAX_INTEGER
 from dragon.errors import NotSettled
+from dragon_cli.durations import UNIT_SECONDS
 from dragon_cli.render.text import duration, moment
 from dragon_cli.zones import LocalTimeError, exact
 
-UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 DAY_SECONDS: Final = 86_400
 FORMS: Final = "ISO 8601 (UTC by default), Unix seconds, 2026-10, yesterday, now, or 30d (ago)"
 COMING_FORMS: Final = "ISO 8601, Unix seconds, or +2h (from now)"
-DURATION_FORMS: Final = "a number with s, m, h, d or w, such as 90m, 2h or 1h30m"
 
 _RELATIVE: Final = re.compile(r"(\+?)([0-9]{1,9})([smhdw])", re.ASCII)
-_DURATION: Final = re.compile(r"(?:[0-9]{1,9}[smhdw]){1,5}", re.ASCII)
-_PART: Final = re.compile(r"([0-9]+)([smhdw])", re.ASCII)
 _MONTH: Final = re.compile(r"([0-9]{4})-([0-9]{2})", re.ASCII)
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
@@ -103,16 +100,6 @@ def _days(text: str, now: int, zone: tzinfo) -> tuple[datetime, datetime] | None
     return day, day + timedelta(days=1)
 
 
-def parse_duration(text: str) -> int:
-    """Return a duration in seconds. Raises ValueError: not one, or not at least a second."""
-    if not _DURATION.fullmatch(text):
-        raise ValueError(f"expected {DURATION_FORMS}")
-    seconds = sum(int(number) * UNIT_SECONDS[unit] for number, unit in _PART.findall(text))
-    if not 1 <= seconds <= MAX_INTEGER:
-        raise ValueError("expected at least 1s")
-    return seconds
-
-
 def period(
     begin: TimeInput,
     end: TimeInput | None,
@@ -171,22 +158,6 @@ class TimeType(click.ParamType[TimeInput]):
             return parse_time(str(value), time.time())
         except (ValueError, OverflowError):
             message = f"{value!a} is not a time; expected {FORMS}."
-            raise click.BadParameter(message, ctx, param) from None
-
-
-class DurationType(click.ParamType[int]):
-    """A duration in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the seconds. Raises BadParameter."""
-        if isinstance(value, int):
-            return value
-        try:
-            return parse_duration(str(value))
-        except ValueError as error:
-            message = f"{value!a} is not a duration: {error}."
             raise click.BadParameter(message, ctx, param) from None
 
 

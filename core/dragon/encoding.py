@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
@@ -25,6 +26,7 @@ MAX_TEXT_DEPTH: Final = 64  # nesting levels of a whole text, checked before it 
 MAX_INTEGER_DIGITS: Final = 17  # of MAX_INTEGER, with a sign
 MAX_QUOTED_CHARS: Final = 64  # of foreign text in an error message
 DECIMAL_PATTERN: Final = "^-?(0|[1-9][0-9]*)$"
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _ID: Final = re.compile(r"[a-z0-9_-]{1,32}", re.ASCII)
 # Matches whole strings, and brackets outside strings. A string without an end matches up to the end
 # of the text, which keeps the time linear.
@@ -35,7 +37,29 @@ _DECIMAL: Final = re.compile(DECIMAL_PATTERN.strip("^$"), re.ASCII)
 
 def canonical(value: Json) -> bytes:
     """Encode `value` in its only canonical form (RFC 8785)."""
+    if _is_plain(value):
+        with suppress(UnicodeEncodeError):  # half of a surrogate pair: refused below
+            return _ENCODER.encode(value).encode()
     return rfc8785.dumps(cast("dict[str, object]", value))  # type: ignore[arg-type]
+
+
+def _is_plain(value: object) -> bool:
+    """Whether the encoder of the standard library gives the canonical form of a value.
+
+    It is written in C. With ASCII names its order is that of RFC 8785, which compares UTF-16 units;
+    strings and integers have the same form in both. Whatever else there is, such as a fraction or a
+    name beyond ASCII, `rfc8785` encodes or refuses.
+    """
+    if isinstance(value, str) or value is None or value is True or value is False:
+        return True
+    kind = type(value)
+    if kind is dict:
+        members = cast("dict[object, object]", value)
+        named = all(type(name) is str and name.isascii() for name in members)
+        return named and all(map(_is_plain, members.values()))
+    if kind is list:
+        return all(map(_is_plain, cast("list[object]", value)))
+    return kind is int and -MAX_INTEGER <= cast("int", value) <= MAX_INTEGER
 
 
 def parse(raw: bytes | str) -> Json:

@@ -50,6 +50,12 @@ LEFT_OUT: Final = (
     "dragon_sequencer.pairing:*",
     "dragon_sequencer.tower:*",
     "dragon_sequencer.bn254:*",
+    "dragon_sequencer.machine.instructions:*",
+    "dragon_sequencer.machine.kernel:*",
+    "dragon_sequencer.machine.library:*",
+    "dragon_sequencer.machine.recording:*",
+    "dragon_sequencer.machine.schedule:*",
+    "dragon_sequencer.weighted_sum:WINDOW",
 )
 # Bounds that are attributes of classes.
 ATTRIBUTES: Final[Mapping[str, Mapping[str, str]]] = {

@@ -46,6 +46,9 @@ _HANDOVER: Final = text(
     "ORDER BY epoch LIMIT 1"
 )
 
+# Those of all other kinds are never missing: see `_is_known`.
+_COMPARED: Final = (StatusClaim, CheckpointClaim, HandoverClaim)
+
 logger = structlog.stdlib.get_logger(__name__)
 
 
@@ -80,14 +83,16 @@ class JournalGaps:
 
     def check(self, entries: Sequence[LogEntry]) -> None:
         """Compare applied entries with the journal; note a gap on disk and in the service's log."""
+        signed = [each for each in entries if self._must_know(each.event)]
+        if not signed:
+            return
         with self._journal.read() as connection:
             since = int(connection.execute(_SINCE).scalar() or 0)
             begun = max(since, self._noticed_at) + LEAD_SECONDS if since or self._noticed_at else 0
             missing = [
                 entry
-                for entry in entries
-                if self._has_signed(entry.event)
-                and cast("EventClaim", entry.event.claim).timestamp > begun
+                for entry in signed
+                if cast("EventClaim", entry.event.claim).timestamp > begun
                 and not _is_known(connection, entry.event.claim)
             ]
         if missing:
@@ -103,6 +108,10 @@ class JournalGaps:
     def _read_noticed(self) -> int:
         with self._journal.read() as connection:
             return int(connection.execute(_NOTICED).scalar() or 0)
+
+    def _must_know(self, event: Event) -> bool:
+        """Whether this operator has signed an event of a kind that the journal is compared with."""
+        return isinstance(event.claim, _COMPARED) and self._has_signed(event)
 
     def _has_signed(self, event: Event) -> bool:
         accepted = event.acceptance.signers if isinstance(event, Handover) else ()

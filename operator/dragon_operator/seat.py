@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import structlog
 
@@ -19,17 +20,23 @@ from dragon.protocol.refusal import RefusalReason
 logger = structlog.stdlib.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Seat:
     """An operator's id and its keys."""
 
     operator: str
     secrets: Sequence[bls.SecretKey] = field(repr=False)  # the present one, then the next one
 
+    @cached_property
+    def _public_keys(self) -> Sequence[bls.PublicKey]:
+        """Those of the secrets, computed once: each costs a multiplication on the curve."""
+        return tuple(secret.public_key() for secret in self.secrets)
+
     def secret_in(self, committee: Committee) -> bls.SecretKey | None:
         """Return the key with which this operator signs for a committee; None: it has no seat."""
         listed = committee.keys.get(self.operator)
-        return next((each for each in self.secrets if each.public_key() == listed), None)
+        keys = zip(self.secrets, self._public_keys, strict=True)
+        return next((secret for secret, key in keys if key == listed), None)
 
     def secret(self, committee: Committee) -> bls.SecretKey:
         """Return the key with which this operator signs for a committee.

@@ -15,7 +15,7 @@ import structlog
 from dragon.errors import AttestationRefused, Busy, NotListed
 from dragon.log.known_streams import KnownStreams
 from dragon.log.store import Log
-from dragon.net.blob_client import ObjectClient
+from dragon.net.blob_client import ObjectClient, Wanted
 from dragon.node.refutation_limit import RefutationLimit
 from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.committee import Committee, Seated
@@ -200,9 +200,10 @@ class WindowVoter:
             self._store_header(submission)
 
     def _store_header(self, submission: Submission) -> None:
+        """Store descriptor and header. They are on disk before there is a verdict."""
         header = submission.header
-        self._store(header.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
-        self._store(header.stream, header.number, header.encode())
+        self._store_later(header.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
+        self._store_later(header.stream, header.number, header.encode())
 
     # Verdict
 
@@ -220,6 +221,7 @@ class WindowVoter:
             raw_chunks, proof = self._objects(submission, named)
         if not is_announced:  # not before: a window without objects costs us no write
             self._store_header(submission)
+        self.objects.write_waiting(header.hash)
         case = WindowCase(
             submission.descriptor,
             header,
@@ -286,36 +288,47 @@ class WindowVoter:
         Those that were fetched are stored in one transaction, also if the other one is missing.
         Raises AttestationRefused: `behind`, `busy`.
         """
-        found: list[bytes] = []
-        fetched: list[bytes] = []
         wanted = (
-            (named.chunks, "chunk headers", MAX_CHUNKS_BYTES),
-            (named.proof, "proof", MAX_PROOF_BYTES),
+            Wanted(named.chunks, MAX_CHUNKS_BYTES),
+            Wanted(named.proof, MAX_PROOF_BYTES),
         )
-        try:
-            for sha256, kind, max_bytes in wanted:
-                body = self.objects.get(sha256)
-                if body is None:
-                    body = self._fetch(sha256, kind, max_bytes)
-                    fetched.append(body)
-                found.append(body)
-        finally:
-            if fetched:
-                self._store(submission.stream, submission.number, *fetched)
-        return found[0], found[1]
-
-    def _fetch(self, sha256: bytes, kind: str, max_bytes: int) -> bytes:
-        """An object of another service. Raises AttestationRefused: `behind`."""
-        body = self.peers.fetch(sha256, max_bytes)
-        if body is None:
-            _refuse(RefusalReason.BEHIND, f"no aggregator or operator has the window's {kind}")
-        return body
+        chunks, proof = (self.objects.get(each.sha256) for each in wanted)
+        fetched: tuple[bytes | None, bytes | None] = None, None
+        if chunks is None and proof is None:
+            fetched = self.peers.fetch_both(*wanted)
+        elif chunks is None:
+            fetched = self.peers.fetch(*wanted[0]), None
+        elif proof is None:
+            fetched = None, self.peers.fetch(*wanted[1])
+        if bodies := [body for body in fetched if body is not None]:
+            if len(bodies) == len(wanted):
+                self._store_header(submission)  # written together with them
+            self._store(submission.stream, submission.number, *bodies)
+        return (
+            _present(chunks, fetched[0], "chunk headers"),
+            _present(proof, fetched[1], "proof"),
+        )
 
     def _store(self, stream: bytes, number: int, *bodies: bytes) -> None:
         try:
             self.objects.put(stream, number, *bodies)
         except Busy as error:
             _refuse(RefusalReason.BUSY, str(error))
+
+    def _store_later(self, stream: bytes, number: int, body: bytes) -> None:
+        """Store an object with the next ones: after a crash, the header comes again."""
+        try:
+            self.objects.put_later(stream, number, body)
+        except Busy as error:
+            _refuse(RefusalReason.BUSY, str(error))
+
+
+def _present(stored: bytes | None, fetched: bytes | None, kind: str) -> bytes:
+    """The object. Raises AttestationRefused: `behind`."""
+    body = stored if stored is not None else fetched
+    if body is None:
+        _refuse(RefusalReason.BEHIND, f"no aggregator or operator has the window's {kind}")
+    return body
 
 
 def _in_log(number: int, windows: int) -> str:

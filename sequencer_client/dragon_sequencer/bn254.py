@@ -11,7 +11,7 @@ import functools
 import re
 from typing import Final, TypeAlias
 
-from dragon_sequencer import tower
+from dragon_sequencer import compiled, tower
 from dragon_sequencer.errors import MalformedSignature, SignatureOffCurve
 from dragon_sequencer.tower import F2, FROBENIUS, P, R
 
@@ -47,12 +47,19 @@ def hash_to_curve(message: bytes) -> G1:
     several messages.
     """
     x = int.from_bytes(message, "big") % P
+    functions = compiled.in_use()
+    root = functions.curve_root if functions else curve_root_plain
     while True:
-        square = (x * x * x + 3) % P
-        y = pow(square, (P + 1) // 4, P)
+        square, y = root(x)
         if y * y % P == square:
             return x, y
         x = (x + 1) % P
+
+
+def curve_root_plain(x: int) -> tuple[int, int]:
+    """x³ + 3, and its square root if it has one, else another number."""
+    square = (x * x * x + 3) % P
+    return square, pow(square, (P + 1) // 4, P)
 
 
 def is_on_g1(point: G1) -> bool:

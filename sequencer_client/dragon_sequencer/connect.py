@@ -8,8 +8,10 @@ from pathlib import Path
 from dragon.encoding import to_hex
 from dragon.errors import SettingsError
 from dragon.protocol.committee import Committee
+from dragon_sequencer import compiled
 from dragon_sequencer.client import SequencerClient
 from dragon_sequencer.errors import InvalidNodeList
+from dragon_sequencer.loading import load_compiled
 from dragon_sequencer.nodes import NodeList, NodeLists
 
 
@@ -50,11 +52,14 @@ def _load(path: Path, percent: int) -> NodeList:
 
 
 def connect(committee: Committee, nodes: NodeLists, ca: Path | None = None) -> SequencerClient:
-    """A client of the committee's app on that network.
+    """A client of the committee's app on that network, for a service.
+
+    The process loads compiled pairings as soon as they are worth it; see `compiled`.
 
     Args:
         committee: names the app, which is the same in all epochs.
         nodes: the network's nodes, see `load_nodes`.
         ca: file of the authorities for HTTPS gateways; by default the system's.
     """
+    compiled.load_on_demand(load_compiled)
     return SequencerClient.connect(committee.sequencer.app, nodes, ca=ca)

@@ -1,5 +1,8 @@
 """Signature verification on BN254: e(M, key) · e(−signature, g2) = 1, computed as one product.
 
+The functions in plain integers are also what the compiled code is recorded from
+(`dragon_sequencer.machine`).
+
 In both pairings the point of G2 is fixed (the generator, or the aggregate key of a set of signers),
 so the lines of its Miller loop are prepared once. Each check then needs two scalings for each line,
 squarings shared by both loops, and one final exponentiation.
@@ -11,10 +14,10 @@ Elliptic Curves", Pairing 2009; Costello and Stebila, "Fixed Argument Pairings",
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol, TypeAlias, TypeVar
 
-from dragon_sequencer import tower
+from dragon_sequencer import compiled, tower
 from dragon_sequencer.bn254 import (
     G1,
     G2,
@@ -44,6 +47,8 @@ def _signed_digits(number: int) -> tuple[int, ...]:
 
 _LOOP: Final = _signed_digits(6 * U + 2)[1:]
 _POWER: Final = _signed_digits(U)[1:]
+SQUARINGS: Final = len(_LOOP)  # of the Miller loop
+F = TypeVar("F")  # an element of F_p¹²
 
 
 def prepare(point: G2) -> Lines:
@@ -94,72 +99,90 @@ def is_signed(message_point: G1, signature: G1, key_lines: Lines) -> bool:
 
 def is_one(pairs: list[tuple[G1, Lines]]) -> bool:
     """Whether the product of the pairings of points of G1 with prepared points of G2 is 1."""
-    return _final_exponentiation(_miller(pairs)) == tower.ONE
+    functions = compiled.for_product()
+    return functions.is_one(pairs) if functions else is_one_plain(pairs)
 
 
-def _miller(pairs: list[tuple[G1, Lines]]) -> F12:
+def is_one_plain(pairs: Sequence[tuple[G1, Lines]]) -> bool:
+    """`is_one` in plain integers."""
+    return final_exponentiation(_miller(pairs), tower) == tower.ONE
+
+
+def _miller(pairs: Sequence[tuple[G1, Lines]]) -> F12:
     f = tower.ONE
-    last = len(_LOOP)
     for position, lines in enumerate(_evaluated(pairs)):
-        if position != last:  # no squaring precedes the last two lines
+        if position != SQUARINGS:  # no squaring precedes the last two lines
             f = tower.square(f)
         for line in lines:
             f = tower.multiply_by_line(f, *line)
     return f
 
 
-def _evaluated(pairs: list[tuple[G1, Lines]]) -> Iterator[list[Line]]:
+def _evaluated(pairs: Sequence[tuple[G1, Lines]]) -> Iterator[list[Line]]:
     """The lines of all pairs at their points of G1, group by group. y is not 0: r is odd."""
-    factors = []
-    for (x, y), _ in pairs:
-        inverse = pow(y, -1, P)
-        factors.append((-x * inverse % P, inverse))
+    factors = [line_factors(*point) for point, _ in pairs]
     for groups in zip(*(lines for _, lines in pairs), strict=True):
         yield [
-            (a * l0 % P, a * l1 % P, b * l2 % P, b * l3 % P)
-            for (a, b), group in zip(factors, groups, strict=True)
-            for l0, l1, l2, l3 in group
+            scaled_line(line, *both)
+            for both, group in zip(factors, groups, strict=True)
+            for line in group
         ]
 
 
-def _final_exponentiation(f: F12) -> F12:
-    """f^((p¹² − 1)/r): first (p⁶ − 1)(p² + 1), then (p⁴ − p² + 1)/r as by Scott et al."""
-    f = tower.multiply(tower.conjugate(f), tower.invert(f))
-    f = tower.multiply(tower.frobenius(f, 2), f)
-    fu = _power_u(f)
-    fu2 = _power_u(fu)
-    fu3 = _power_u(fu2)
+def line_factors(x: int, y: int) -> tuple[int, int]:
+    """−x/y and 1/y: the factors of each line at this point. Raises ValueError: y is 0."""
+    inverse = pow(y, -1, P)
+    return -x * inverse % P, inverse
 
-    y0 = _product(tower.frobenius(f, 1), tower.frobenius(f, 2), tower.frobenius(f, 3))
-    y1 = tower.conjugate(f)
-    y2 = tower.frobenius(fu2, 2)
-    y3 = tower.conjugate(tower.frobenius(fu, 1))
-    y4 = tower.conjugate(tower.multiply(fu, tower.frobenius(fu2, 1)))
-    y5 = tower.conjugate(fu2)
-    y6 = tower.conjugate(tower.multiply(fu3, tower.frobenius(fu3, 1)))
+
+def scaled_line(line: Line, a: int, b: int) -> Line:
+    """A line at the point that has the factors a and b."""
+    return line[0] * a % P, line[1] * a % P, line[2] * b % P, line[3] * b % P
+
+
+class Field(Protocol[F]):
+    """Arithmetic in F_p¹², as of the module `tower`."""
+
+    def multiply(self, f: F, g: F, /) -> F: ...
+    def square_cyclotomic(self, f: F, /) -> F: ...
+    def conjugate(self, f: F, /) -> F: ...
+    def invert(self, f: F, /) -> F: ...
+    def frobenius(self, f: F, times: int, /) -> F: ...
+
+
+def final_exponentiation(f: F, field: Field[F]) -> F:
+    """f^((p¹² − 1)/r): first (p⁶ − 1)(p² + 1), then (p⁴ − p² + 1)/r as by Scott et al."""
+    f = field.multiply(field.conjugate(f), field.invert(f))
+    f = field.multiply(field.frobenius(f, 2), f)
+    fu = _power_u(f, field)
+    fu2 = _power_u(fu, field)
+    fu3 = _power_u(fu2, field)
+
+    y0 = field.multiply(
+        field.multiply(field.frobenius(f, 1), field.frobenius(f, 2)), field.frobenius(f, 3)
+    )
+    y1 = field.conjugate(f)
+    y2 = field.frobenius(fu2, 2)
+    y3 = field.conjugate(field.frobenius(fu, 1))
+    y4 = field.conjugate(field.multiply(fu, field.frobenius(fu2, 1)))
+    y5 = field.conjugate(fu2)
+    y6 = field.conjugate(field.multiply(fu3, field.frobenius(fu3, 1)))
 
     # y0 · y1² · y2⁶ · y3¹² · y4¹⁸ · y5³⁰ · y6³⁶ by the vectorial addition chain of Olivos
-    low = _product(tower.square_cyclotomic(y6), y4, y5)
-    high = _product(y3, y5, low)
-    low = tower.multiply(low, y2)
-    high = tower.multiply(tower.square_cyclotomic(high), low)
-    high = tower.square_cyclotomic(high)
-    low = tower.square_cyclotomic(tower.multiply(high, y1))
-    return tower.multiply(low, tower.multiply(high, y0))
+    low = field.multiply(field.multiply(field.square_cyclotomic(y6), y4), y5)
+    high = field.multiply(field.multiply(y3, y5), low)
+    low = field.multiply(low, y2)
+    high = field.multiply(field.square_cyclotomic(high), low)
+    high = field.square_cyclotomic(high)
+    low = field.square_cyclotomic(field.multiply(high, y1))
+    return field.multiply(low, field.multiply(high, y0))
 
 
-def _product(*factors: F12) -> F12:
-    result = factors[0]
-    for factor in factors[1:]:
-        result = tower.multiply(result, factor)
-    return result
-
-
-def _power_u(f: F12) -> F12:
+def _power_u(f: F, field: Field[F]) -> F:
     """f^U in the cyclotomic subgroup, where the inverse is the conjugate."""
-    inverse, result = tower.conjugate(f), f
+    inverse, result = field.conjugate(f), f
     for digit in _POWER:
-        result = tower.square_cyclotomic(result)
+        result = field.square_cyclotomic(result)
         if digit:
-            result = tower.multiply(result, f if digit > 0 else inverse)
+            result = field.multiply(result, f if digit > 0 else inverse)
     return result

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+from dragon_sequencer import compiled
 from dragon_sequencer.bn254 import G1
 from dragon_sequencer.tower import P
 
-_WINDOW: Final = 4  # bits
+WINDOW: Final = 4  # bits
 Jacobian: TypeAlias = tuple[int, int, int]  # None stands for infinity
 
 
@@ -30,21 +31,27 @@ def weighted_sum(points: Sequence[G1], factors: Sequence[int]) -> G1 | None:
         raise ValueError("there must be one factor for each point")
     if factors and min(factors) < 0:
         raise ValueError("a factor must not be negative")
+    functions = compiled.in_use()
+    return (functions.weighted_sum if functions else weighted_sum_plain)(points, factors)
+
+
+def weighted_sum_plain(points: Sequence[G1], factors: Sequence[int]) -> G1 | None:
+    """`weighted_sum` in plain integers, of arguments that are checked."""
     tables = [_multiples((x, y, 1)) for x, y in points]
     bits = max((factor.bit_length() for factor in factors), default=0)
     total: Jacobian | None = None
-    for shift in range(-(-bits // _WINDOW) * _WINDOW - _WINDOW, -1, -_WINDOW):
-        for _ in range(_WINDOW):
+    for shift in range(-(-bits // WINDOW) * WINDOW - WINDOW, -1, -WINDOW):
+        for _ in range(WINDOW):
             total = _double(total)
         for table, factor in zip(tables, factors, strict=True):
-            total = _add(total, table[factor >> shift & (1 << _WINDOW) - 1])
+            total = _add(total, table[factor >> shift & (1 << WINDOW) - 1])
     return _affine(total)
 
 
 def _multiples(point: Jacobian) -> list[Jacobian | None]:
     """The point times 0 to 15."""
     found: list[Jacobian | None] = [None, point]
-    while len(found) < 1 << _WINDOW:
+    while len(found) < 1 << WINDOW:
         found.append(_add(found[-1], point))
     return found
 

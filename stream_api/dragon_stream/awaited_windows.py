@@ -37,6 +37,11 @@ class AwaitedWindows:
         with self._lock:
             return (stream, number) in self._since
 
+    def count(self, stream: bytes) -> int:
+        """The number of windows of a stream that are certified and not known to be in the log."""
+        with self._lock:
+            return sum(each == stream for each, _ in self._since)
+
     @property
     def seconds(self) -> float:
         """Seconds since some wait and none came into the log; 0 if none waits."""

@@ -17,9 +17,10 @@ from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.streams.statements import statement_of
 from dragon_stream.damage import Damage
 from dragon_stream.events import Events
-from dragon_stream.store import Store, WindowRow, WindowSummary
+from dragon_stream.store import Store, WindowRow
 from dragon_stream.stream_tables import FILE
 from dragon_stream.streams import Stream, Streams
+from dragon_stream.unfinished_windows import WindowSummary
 
 MAX_LOOKAHEAD: Final = 16  # unfinished windows of a stream that are processed at once
 MAX_PROOFS_PER_WINDOW: Final = 3  # proofs of a window, if each is refuted; then it is invalid

@@ -8,8 +8,10 @@ from dragon.protocol.claims.window import Statement
 from dragon.stark.security import window_level_bits
 from dragon_stream.components import Components
 from dragon_stream.receipts import ChunkDigest
-from dragon_stream.store import WindowRow, WindowState, WindowSummary
+from dragon_stream.store import WindowRow
 from dragon_stream.streams import Stream
+from dragon_stream.unfinished_windows import WindowSummary
+from dragon_stream.window_state import WindowState
 
 
 def stream_to_json(components: Components, stream: Stream, *, for_owner: bool) -> dict[str, object]:

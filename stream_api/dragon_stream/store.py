@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,9 +15,12 @@ from dragon.protocol.claims.window import Statement
 from dragon.protocol.streams.chunks import decode_chunks
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.window import WindowHeader
+from dragon.storage.database import Database
 from dragon_stream.chunk_readings import decode
-from dragon_stream.damage import NO_STREAM
+from dragon_stream.damage import NO_STREAM, Damage
 from dragon_stream.stream_tables import StreamTables
+from dragon_stream.unfinished_windows import UnfinishedWindows, WindowSummary
+from dragon_stream.window_state import WindowState
 
 SCHEMA: Final = "dragon_stream:migrations"
 DIGEST_BYTES: Final = 32  # SHA-256 of a chunk
@@ -32,15 +34,6 @@ _WINDOWS: Final = (
     "LEFT JOIN own_window_checks c ON c.stream = w.stream AND c.number = w.number "
     "LEFT JOIN own_window_readings r ON r.stream = w.stream AND r.number = w.number "
 )
-
-
-class WindowState(enum.StrEnum):
-    """The progress of a window. A refuted proof takes it from PROVEN back to CLOSED."""
-
-    CLOSED = "closed"  # header and signature are on disk
-    PROVEN = "proven"  # the proof is on disk
-    CERTIFIED = "certified"  # the log contains its certificate
-    INVALID = "invalid"  # the log contains a certificate against it; the stream has stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +97,18 @@ class WindowRow:
     statement: Statement | None = None  # what its proof states; None without readings
     readings: bytes | None = None  # see `dragon_stream.chunk_readings`; None without readings
 
+    def summary(self) -> WindowSummary:
+        """The window without its large fields."""
+        header = self.header
+        return WindowSummary(
+            self.number, self.state, header.first, header.count, self.closed_ms, self.position
+        )
+
     def lengths(self) -> list[int]:
         """The bytes of data in each chunk. Chunk headers do not tell them with readings."""
         if self.readings is not None:
             return [each.length for each in decode(self.readings)]
         return [chunk.length for chunk in decode_chunks(self.chunks)]
-
-
-@dataclass(frozen=True, slots=True)
-class WindowSummary:
-    """A window without its large fields."""
-
-    number: int
-    state: WindowState
-    first: int
-    count: int
-    closed_ms: int
-    position: int | None
 
 
 def digests_of(row: WindowRow) -> list[bytes]:
@@ -143,6 +131,15 @@ class Store(StreamTables):
 
     Methods that read or write a window raise ChunkDamaged if its row, or the file, is damaged.
     """
+
+    def __init__(
+        self,
+        database: Database,
+        on_damage: Callable[[bytes, Damage], None] = lambda _stream, _damage: None,
+    ) -> None:
+        """`on_damage` is told of damage; see `DamageReports.report`."""
+        super().__init__(database, on_damage)
+        self._unfinished = UnfinishedWindows(self._read_unfinished)
 
     # Streams
 
@@ -214,11 +211,13 @@ class Store(StreamTables):
         )
         proof_crc = None if row.proof is None else zlib.crc32(row.proof)
         checks = {"crc": crc, "proof_crc": proof_crc, "proof": row.proof}
-        with self._write(row.stream) as connection:
-            connection.execute(query, values)
-            connection.execute(check, {"stream": row.stream, "number": row.number, **checks})
-            if row.readings is not None:
-                _add_readings(connection, row)
+        with self._unfinished.changing():
+            with self._write(row.stream) as connection:
+                connection.execute(query, values)
+                connection.execute(check, {"stream": row.stream, "number": row.number, **checks})
+                if row.readings is not None:
+                    _add_readings(connection, row)
+            self._unfinished.closed(row.stream, row.summary())
 
     def window(self, stream: bytes, number: int) -> WindowRow | None:
         query = "WHERE w.stream = :stream AND w.number = :number"
@@ -251,12 +250,18 @@ class Store(StreamTables):
 
     def unfinished(self, stream: bytes, limit: int) -> list[WindowSummary]:
         """Windows that the log does not contain yet, in order."""
-        # SQLite would otherwise read the summaries of all windows, ten times a second.
+        return self._unfinished.first(stream, limit)
+
+    def count_unfinished(self, stream: bytes) -> int:
+        return self._unfinished.count(stream)
+
+    def _read_unfinished(self, stream: bytes) -> list[WindowSummary]:
+        # SQLite would otherwise read the summaries of all windows.
         where = (
             "INDEXED BY own_windows_by_state "
             "WHERE stream = :stream AND state IN ('closed', 'proven')"
         )
-        return self._summaries(where, stream, limit=limit)
+        return self._summaries(where, stream, limit=-1)
 
     def proof_sizes(self, stream: bytes, first: int, last: int) -> dict[int, int]:
         """The size of each window's last proof in bytes, even if it is deleted, by number.
@@ -273,13 +278,6 @@ class Store(StreamTables):
             values = {"stream": stream, "first": first, "last": last}
             rows = connection.execute(query, values).all()
         return {number: size for number, size in rows if isinstance(size, int) and size >= 0}
-
-    def count_unfinished(self, stream: bytes) -> int:
-        query = (
-            "SELECT COUNT(*) FROM own_windows WHERE stream = :stream "
-            "AND state IN ('closed', 'proven')"
-        )
-        return int(self._query(stream, query, {"stream": stream})[0][0])
 
     def check_states(self, stream: bytes) -> None:
         """Raises ChunkDamaged: a window's state is none of `WindowState`."""
@@ -321,10 +319,14 @@ class Store(StreamTables):
             "WHERE stream = :stream AND number = :number"
         )
         checks = {"crc": zlib.crc32(proof), "bytes": len(proof)}
-        with self._write(stream) as connection:
-            where = {"stream": stream, "number": number}
-            if connection.execute(query, {**where, "proof": proof}).rowcount:
-                connection.execute(check, {**where, **checks})
+        where = {"stream": stream, "number": number}
+        with self._unfinished.changing():
+            with self._write(stream) as connection:
+                changed = connection.execute(query, {**where, "proof": proof}).rowcount
+                if changed:
+                    connection.execute(check, {**where, **checks})
+            if changed:
+                self._unfinished.proven(stream, number)
 
     def certify(self, stream: bytes, number: int, position: int) -> None:
         query = text(
@@ -332,8 +334,10 @@ class Store(StreamTables):
             "WHERE stream = :stream AND number = :number"
         )
         values = {"stream": stream, "number": number, "position": position}
-        with self._write(stream) as connection:
-            connection.execute(query, values)
+        with self._unfinished.changing():
+            with self._write(stream) as connection:
+                connection.execute(query, values)
+            self._unfinished.finished(stream, number)
 
     def refute(self, stream: bytes, number: int, *, final: bool) -> None:
         """Drop a proof that was found invalid.
@@ -346,8 +350,10 @@ class Store(StreamTables):
             "WHERE stream = :stream AND number = :number"
         )
         values = {"stream": stream, "number": number, "state": str(state)}
-        with self._write(stream) as connection:
-            connection.execute(query, values)
+        with self._unfinished.changing():
+            with self._write(stream) as connection:
+                connection.execute(query, values)
+            self._unfinished.forget(stream)
 
     def forget_proofs(self, stream: bytes, before_ms: int) -> int:
         """Delete the proofs of certified windows that were closed before then.

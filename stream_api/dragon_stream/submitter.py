@@ -15,7 +15,7 @@ from dragon_stream.awaited_windows import AwaitedWindows
 from dragon_stream.confirmation import MAX_LOOKAHEAD
 from dragon_stream.events import Events
 from dragon_stream.keyed_executor import RETRY_SECONDS, KeyedExecutor
-from dragon_stream.store import Store, WindowRow, WindowState, WindowSummary
+from dragon_stream.store import Store, WindowRow
 from dragon_stream.streams import Stream
 from dragon_stream.submission import (
     Aggregators,
@@ -25,6 +25,8 @@ from dragon_stream.submission import (
     is_busy,
     submission,
 )
+from dragon_stream.unfinished_windows import WindowSummary
+from dragon_stream.window_state import WindowState
 
 SUBMITTING_THREADS: Final = 8  # concurrent requests to aggregators
 POLL_SECONDS: Final = 0.5  # time between two submissions of a stream's next window

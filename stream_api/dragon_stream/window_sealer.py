@@ -27,7 +27,8 @@ from dragon_stream.chunker import Chunker
 from dragon_stream.kernels import hash_many
 from dragon_stream.keys import StreamKeys
 from dragon_stream.records import StoredChunk
-from dragon_stream.store import Store, WindowRow, WindowState, digests_of
+from dragon_stream.store import Store, WindowRow, digests_of
+from dragon_stream.window_state import WindowState
 
 
 @dataclass(slots=True)

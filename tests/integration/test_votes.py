@@ -22,6 +22,7 @@ import dragon_operator.settings
 from committees import make_members
 from dragon.encoding import to_hex
 from dragon.log.store import Alarm
+from dragon.net.blob_client import split_pair
 from dragon.node import penalties, refutation_limit
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import from_json as claim_from_json
@@ -35,6 +36,7 @@ from dragon.protocol.streams.statements import verify_window_proof
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.stark.refusal import ProofRefused
 from dragon_aggregator import window_certifier
+from dragon_aggregator.postponed_announcements import ANNOUNCE_AFTER_SECONDS
 from dragon_operator import rate_limiter, window_case, window_voter
 from dragon_operator.verification_scheduler import NEW_BUDGET, NEW_CAPACITY
 from reading_rules import free_steps
@@ -886,6 +888,86 @@ def test_an_operator_that_was_down_catches_up_and_votes_again(world: World, owne
     world.resume("operator_1")
     step(world)
     assert verdicts(world, owner, 1) == [("valid", "none")]
+
+
+def window_requests(world: World) -> int:
+    """Requests about windows that the aggregator has sent to operators."""
+    asked = [request for caller, request in world.sent if caller == "aggregator_0"]
+    return sum(str(request.url).endswith("/windows") for request in asked)
+
+
+def test_of_a_known_stream_a_window_is_announced_if_its_objects_do_not_follow(
+    world: World, owner: Owner
+) -> None:
+    begun = first(world, owner)
+    submit_complete(world, owner, begun, owner.prove(begun))
+    step(world)
+    window = owner.window(DATA, begun)
+    world.sent.clear()
+
+    assert submit(world, owner.submission(window)) == "announced"
+    step(world, 0.0)
+    assert window_requests(world) == 0
+    step(world, ANNOUNCE_AFTER_SECONDS)
+    assert window_requests(world) == len(world.operators)
+    stored = world.get("operator_1", f"/objects/{to_hex(window.header.hash)}")
+    assert stored.content == window.header.encode()
+    step(world, ANNOUNCE_AFTER_SECONDS)
+    assert window_requests(world) == len(world.operators)
+
+    submit_complete(world, owner, window, owner.prove(window))
+    step(world)
+    assert verdicts(world, owner, 1) == [("valid", "none")]
+
+
+def test_of_a_known_stream_a_window_with_objects_is_sent_to_operators_once(
+    world: World, owner: Owner
+) -> None:
+    begun = first(world, owner)
+    submit_complete(world, owner, begun, owner.prove(begun))
+    step(world)
+    window = owner.window(DATA, begun)
+    proof = owner.prove(window)
+    world.sent.clear()
+
+    submit(world, owner.submission(window))
+    submit_complete(world, owner, window, proof)
+    step(world)
+    step(world, ANNOUNCE_AFTER_SECONDS)
+
+    assert window_requests(world) == len(world.operators)
+    assert verdicts(world, owner, 1) == [("valid", "none")]
+    for name in world.operators:
+        stored = world.get(name, f"/objects/{to_hex(window.header.hash)}")
+        assert stored.content == window.header.encode()
+
+
+def test_an_operator_asks_once_for_the_objects_of_a_window(world: World, owner: Owner) -> None:
+    window = first(world, owner)
+    world.sent.clear()
+    submit_complete(world, owner, window, owner.prove(window))
+    step(world)
+
+    asked = [
+        caller
+        for caller, request in world.sent
+        if request.method == "GET" and "/objects/" in str(request.url)
+    ]
+    assert sorted(asked) == world.operators
+
+
+def test_a_service_returns_two_objects_only_if_it_has_both(world: World, owner: Owner) -> None:
+    window = first(world, owner)
+    proof, chunks = owner.prove(window), encode_chunks(window.chunks)
+    submit_complete(world, owner, window, proof)
+    step(world)
+    one, two = (to_hex(hashlib.sha256(body).digest()) for body in (chunks, proof))
+
+    for name in ("operator_1", "aggregator_0"):
+        both = world.get(name, f"/objects/{one}?then={two}")
+        assert split_pair(both.content) == (chunks, proof)
+        for missing in (f"{one}?then={to_hex(bytes(32))}", f"{to_hex(bytes(32))}?then={two}"):
+            assert world.get(name, f"/objects/{missing}").json()["title"] == "not_found"
 
 
 def test_an_operator_that_lost_its_objects_fetches_them_again(world: World, owner: Owner) -> None:

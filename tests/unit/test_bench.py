@@ -19,6 +19,7 @@ LITTLE: dict[str, dict[str, Any]] = {
         "counts": (1, 2),
         "several": 1,
         "seconds": 1.0,
+        "loads": 1,
     },
     "replay": {"events": 3},
     "watching": {"targets": 2, "dead": 1, "repetitions": 1, "manners": ("refuse",)},

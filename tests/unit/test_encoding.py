@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -94,6 +97,56 @@ def test_decoding_reverses_encoding(value: Json) -> None:
     assume(depth(value) <= MAX_DEPTH)
 
     assert parse(canonical(value)) == value
+
+
+ODD = st.floats() | st.integers() | st.text(alphabet=st.characters()) | st.binary(max_size=2)
+ODD_VALUES = st.recursive(
+    SCALARS | ODD,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner)
+        | st.dictionaries(st.text(st.characters(), max_size=3) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+def by_the_reference(value: Any) -> bytes | str:
+    """What `rfc8785` encodes, or the name of its refusal."""
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError as refusal:
+        return type(refusal).__name__
+
+
+def encoded(value: Any) -> bytes | str:
+    try:
+        return canonical(value)
+    except rfc8785.CanonicalizationError as refusal:
+        return type(refusal).__name__
+
+
+@given(VALUES | ODD_VALUES)
+@example({"\U00010000": 0, "\uffff": 1})
+@example({"a": "\ud800"})
+@example(["\ud800\udc00", MAX_INTEGER, -MAX_INTEGER, MAX_INTEGER + 1])
+@example({1: 2, None: 3})
+@example([-0.0, 1e21, True])
+def test_the_quick_encoder_agrees_with_the_reference(value: Any) -> None:
+    assert encoded(value) == by_the_reference(value)
+
+
+def test_every_character_has_the_form_of_the_reference() -> None:
+    text = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)]))
+
+    assert canonical([text]) == rfc8785.dumps([text])
+
+
+def test_words_of_an_enumeration_are_strings() -> None:
+    class Word(StrEnum):
+        UP = "up"
+
+    assert canonical([Word.UP, {"a": Word.UP}]) == b'["up",{"a":"up"}]'
 
 
 @given(VALUES)

@@ -17,6 +17,7 @@ from dragon.stark.prover.readings import prove_readings
 from dragon.stark.prover.warmup import is_compiled, warm_up
 from dragon.stark.ziggy import secret_preimage
 from dragon_zkp import job_loop, verification_worker
+from dragon_zkp.heap import keep_memory
 from dragon_zkp.messages import BlocksStatement, Job, Prove, ReadingsStatement, Verify
 
 
@@ -61,6 +62,7 @@ def _prove_readings(job: Prove, statement: ReadingsStatement, checkpoint: Checkp
 
 def prepare(service: socket.socket) -> None:
     """Prepare all kernels, and report the progress."""
+    keep_memory()
     activity = ipc.LOADING if is_compiled() else ipc.COMPILING
 
     def progress(name: str, finished: int, total: int) -> None:

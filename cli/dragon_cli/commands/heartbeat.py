@@ -14,6 +14,7 @@ from dragon.protocol import bls
 from dragon.protocol.beats import heartbeat_check
 from dragon.protocol.committee import Committee
 from dragon_cli.completions import complete_targets
+from dragon_cli.durations import DurationType
 from dragon_cli.errors import NotAMember
 from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.beats import (
@@ -30,7 +31,6 @@ from dragon_cli.keystores import unlock
 from dragon_cli.options import EXISTING_FILE, UrlType, ca_option, home_option, json_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
-from dragon_cli.times import DurationType
 
 
 @click.command(short_help="Send the beats of a target behind NAT.")

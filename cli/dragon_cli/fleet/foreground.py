@@ -13,7 +13,7 @@ from dragon_cli.fleet.layout import EXPLORER, Home
 from dragon_cli.fleet.processes import COMPILING_NOTE, Fleet, interrupt_on_signals
 from dragon_cli.fleet.supervisor import MAX_DEATHS, Supervisor
 from dragon_cli.forking import ForkServer
-from dragon_cli.render.output import console, plain
+from dragon_cli.render.output import console, plain, rich_console
 from dragon_cli.render.status import status_table
 from dragon_cli.render.text import moment
 from dragon_cli.render.watch import Fitted, live_picture
@@ -77,7 +77,7 @@ def _watch(fleet: Fleet, supervisor: Supervisor, seconds: int | None) -> None:
             supervisor.step()
             fleet.refresh()
             # Without a terminal only the last picture is seen: until then no service is asked.
-            if console.is_terminal:
+            if rich_console().is_terminal:
                 live.update(Fitted(_picture(fleet)), refresh=True)
             time.sleep(1)
         live.update(Fitted(_picture(fleet)), refresh=True)

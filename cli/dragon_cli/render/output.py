@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Final
+import os
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console
-from rich.markup import escape
-
+from dragon_cli.render.markup import rendered
 from dragon_cli.render.text import printable
 
-console: Final = Console(highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 STYLES: Final = {"up": "green", "down": "red", "unknown": "yellow"}
+
+# Variables with which users tell rich what the output can show.
+_WISHES: Final = frozenset({"FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"})
+
+
+@cache
+def rich_console() -> Console:
+    """Return rich's console on standard output. The first call loads rich."""
+    from rich.console import Console  # noqa: PLC0415 - most commands print simple lines only
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+class Output:
+    """Standard output: lines, and what rich can show. It loads rich only for what takes rich."""
+
+    def print(self, *shown: RenderableType, **options: Any) -> None:
+        """Print as `rich.console.Console.print`."""
+        if options.keys() <= {"highlight", "soft_wrap"} and (text := _simple(*shown)) is not None:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        else:
+            rich_console().print(*shown, **options)
+
+
+console: Final = Output()
+
+
+def _simple(*shown: RenderableType) -> str | None:
+    """Return the text of one simple line, or None if rich has to print it.
+
+    Rich may hold lines back or put them above a picture, so it prints all lines once it is loaded.
+    """
+    if len(shown) != 1 or not isinstance(shown[0], str) or rich_console.cache_info().currsize:
+        return None
+    if _WISHES & os.environ.keys() or (sys.stdout.encoding or "").lower() != "utf-8":
+        return None
+    is_terminal = sys.stdout.isatty()
+    if is_terminal and os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        return None
+    return rendered(shown[0], coloured=is_terminal)
 
 
 def styled(status: str) -> str:
@@ -21,7 +64,12 @@ def styled(status: str) -> str:
 
 def plain(text: str) -> str:
     """Return untrusted text in a form that changes neither colours nor the terminal's state."""
-    return escape(printable(text))
+    shown = printable(text)
+    if "[" not in shown and "\\" not in shown:
+        return shown  # it has no markup
+    from rich.markup import escape  # noqa: PLC0415 - rarely needed
+
+    return escape(shown)
 
 
 def print_verified(sentence: str) -> None:

@@ -9,9 +9,10 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from dragon_cli.render.output import console
+from dragon_cli.render.output import rich_console
 
 BYTES: Final = "bytes"
+console: Final = rich_console()
 
 
 class _Amount(ProgressColumn):

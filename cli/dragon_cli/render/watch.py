@@ -15,12 +15,13 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dragon.errors import PeerError
-from dragon_cli.render.output import console, plain
+from dragon_cli.render.output import plain, rich_console
 from dragon_cli.render.text import moment, printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 REFRESH_SECONDS: Final = 2
+console: Final = rich_console()
 
 
 def watch_options(text: str) -> Callable[[F], F]:

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 
 from dragon_cli.command_line import given_options
 from dragon_cli.files import write_new
-from dragon_cli.render.output import console
+from dragon_cli.render.output import console, rich_console
 from dragon_cli.render.text import as_json_text, print_json
 
 
@@ -48,6 +48,6 @@ def _text(forms: Forms, form: str) -> str:
             return forms.html()
         case "json":
             return as_json_text(forms.document())
-    with console.capture() as shown:
-        console.print(forms.table(()))
+    with rich_console().capture() as shown:
+        rich_console().print(forms.table(()))
     return shown.get()

@@ -20,6 +20,7 @@ from dragon.encoding import parse, to_hex
 from dragon.log.audited_rows import (
     AuditedEntry,
     DerivedRows,
+    check_counted,
     check_derived,
     read_entries,
     read_rows,
@@ -107,6 +108,7 @@ def audit(
                         rows.check(entry.position, decoded)
                     progress(auditor.state.size)
                 rows.check_rest()
+            check_counted(database)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise errors.LogDamaged(f"{path} cannot be read as a log: {sqlite_fault(error)}") from None
     state, tree = auditor.state, auditor.tree

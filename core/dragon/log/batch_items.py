@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
 from dragon.encoding import Json
 from dragon.errors import DragonError, InvalidEncoding
+from dragon.log import verified_events
 from dragon.log.refusal_reason import Reason
 from dragon.log.refused_events import MAX_EXCERPT_CHARS
 from dragon.protocol import event
@@ -43,9 +43,7 @@ class BatchItem:
     def digest(self, decoded: Event) -> bytes:
         """Return the SHA-256 of the event's JSON with sorted members, signature included."""
         if not self._digest:
-            # Not `canonical`, which is slower: only this process compares these digests.
-            text = json.dumps(decoded.to_json(), sort_keys=True)
-            self._digest = hashlib.sha256(text.encode()).digest()
+            self._digest = verified_events.digest(decoded)
         return self._digest
 
     def excerpt(self) -> str:

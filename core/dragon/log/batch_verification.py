@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from dragon.errors import CertificateError
 from dragon.log.refusal_reason import Reason
+from dragon.log.verified_events import VerifiedEvents
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
@@ -58,7 +59,11 @@ class Verifier:
     alone, and the event names its committee, so what is remembered never changes a verdict.
     """
 
-    def __init__(self, entropy: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, entropy: Callable[[int], bytes], verified: VerifiedEvents | None = None
+    ) -> None:
+        """`verified`: certificates that were found valid elsewhere in this process."""
+        self.verified = verified or VerifiedEvents()
         self._entropy = entropy
         self._acceptances: OrderedDict[tuple[Handover, bytes], Verdict] = OrderedDict()
         self._forgeries: OrderedDict[bytes, Reason] = OrderedDict()

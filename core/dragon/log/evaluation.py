@@ -22,6 +22,7 @@ from dragon.log.batch_verification import Verdict, Verifier
 from dragon.log.ledger import ProvenBatch
 from dragon.log.refusal_reason import Reason
 from dragon.log.refused_events import Refusal
+from dragon.log.verified_events import VerifiedEvents
 from dragon.protocol.claims.base import RootAt
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
@@ -53,10 +54,17 @@ Roots: TypeAlias = Callable[[Sequence[LogEntry]], RootAt]
 class Evaluator:
     """Evaluates batches by the rules of the log. Only one thread may use it."""
 
-    def __init__(self, entropy: Callable[[int], bytes]) -> None:
-        """Args: entropy: returns random bytes, for the batched verification of signatures."""
+    def __init__(
+        self, entropy: Callable[[int], bytes], verified: VerifiedEvents | None = None
+    ) -> None:
+        """Create an evaluator.
+
+        Args:
+            entropy: returns random bytes, for the batched verification of signatures.
+            verified: certificates that need not be verified again.
+        """
         self._items = BatchItems()
-        self._verifier = Verifier(entropy)
+        self._verifier = Verifier(entropy, verified)
         self._distrusts = False  # whether the last batches had forged events
 
     def evaluate(
@@ -240,8 +248,11 @@ class _Run:
 
     def _check(self, digest: bytes, event: Event, committee: Committee) -> None:
         """Return if a certificate is valid or trusted. Raises _Forged, _Unknown."""
-        if digest not in self._verdicts and (known := self._verifier.remembered(digest)):
-            self._verdicts[digest] = known
+        if digest not in self._verdicts:
+            if known := self._verifier.remembered(digest):
+                self._verdicts[digest] = known
+            elif self._verifier.verified.knows(digest, committee):
+                self._verdicts[digest] = None
         if digest not in self._verdicts:
             self._note_unknown(digest, event, committee)
             return

@@ -26,16 +26,17 @@ from dragon.log import block_table, committee_table, cursor, entry_table, refuse
 from dragon.log.block_table import Blocks
 from dragon.log.cursor import Alarm
 from dragon.log.derived import Derived
-from dragon.log.derived_tables import tables
+from dragon.log.derived_tables import COUNTS, check_counts, tables
 from dragon.log.downtime_index import DowntimeIndex, Totals
 from dragon.log.evaluation import Evaluator, Outcome
 from dragon.log.file_check import FileCheck
-from dragon.log.index_tables import COUNTS, LogRow, check_counts
+from dragon.log.index_tables import LogRow
 from dragon.log.ledger import FinalityRule, Position, ProvenBatch
 from dragon.log.listed_nodes import ListedNodes
 from dragon.log.queries import LogQueries
 from dragon.log.refused_events import Refusal
 from dragon.log.snapshot import Snapshot
+from dragon.log.verified_events import VerifiedEvents
 from dragon.protocol import merkle
 from dragon.protocol.claims.base import RootAt
 from dragon.protocol.claims.checkpoint import CheckpointClaim
@@ -77,7 +78,8 @@ class TreeHead:
 class Log(LogQueries):
     """The log in one file. Use one object per file.
 
-    Any thread may read. Only one thread may call `take` and `begin_at`.
+    Any thread may read. Only one thread may call `take` and `begin_at`. What was verified through
+    `verified` is not verified again when it is read from the ledger.
     """
 
     def __init__(
@@ -108,7 +110,8 @@ class Log(LogQueries):
         self._network_id = committee.network_id
         self._pinned = committee
         self._pins = {each.epoch: each for each in (*pinned, committee)}
-        self._evaluator = Evaluator(entropy)
+        self.verified = VerifiedEvents()
+        self._evaluator = Evaluator(entropy, self.verified)
         self._lock = threading.Lock()
         self._files_lock = threading.Lock()  # guards `_offered`; a writer of the file may take it
         self._state: State
@@ -557,7 +560,7 @@ class Log(LogQueries):
         """Return what all entries say. Raises LogDamaged."""
         with self._database.write() as connection:
             check_structure(connection, self._database.path, (*_LARGE_TABLES, *tables()))
-            check_counts(connection)
+            check_counts(connection.exec_driver_sql)
             snapshot.delete(connection)
         self._next_snapshot = self._snapshot_entries
         derived = Derived.of(committees[0], self._blocks)

@@ -26,6 +26,7 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from dragon.net.deadlines import ServerSocket
+from dragon.node.frame_reader import FrameReader
 
 RECEIVE_BYTES: Final = 65_536
 MAX_TEXT_BYTES: Final = 4096  # of a text message
@@ -71,6 +72,7 @@ class Connection:
         self._server = server
         self._socket: socket.socket = server.sock
         self._frames = server.ws
+        self._reader = FrameReader(self._frames.receive_data, self._frames.events)
         self._monotonic = monotonic
         self._queued: deque[str] = deque()
         self._closing: Closed | None = None
@@ -151,8 +153,7 @@ class Connection:
         if not data:
             raise ConnectionResetError("the peer has disconnected")
         self._received_at = self._monotonic()
-        self._frames.receive_data(data)
-        for event in self._frames.events():
+        for event in self._reader.read(data, handler.on_bytes):
             self._handle(event, handler)
 
     def _handle(self, event: Any, handler: Handler) -> None:

@@ -7,6 +7,9 @@ is evictable, a stream that has not written lately loses all its objects.
 
 Anyone can create streams, so new streams have a part of the quota of their own. They displace each
 other only, the one that has not written for longest first, and never a known stream.
+
+A transaction takes a millisecond of processor time. What its sender sends again after a crash can
+wait in memory for the next transaction (`put_later`).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from dragon import errors
@@ -28,6 +31,7 @@ STREAM_SHARES: Final = 64  # the pinned objects of a stream may use 1/64 of the 
 NEW_STREAMS_SHARE: Final = 8  # new streams together may use 1/8 of the quota
 MAX_NEW_STREAMS: Final = 1024  # new streams with objects
 ROW_OVERHEAD_BYTES: Final = 256  # added to the size of an object's body
+MAX_WAITING_BYTES: Final = 1 << 20  # of objects that wait in memory; beyond, all are written
 
 
 @dataclass(slots=True)
@@ -38,6 +42,14 @@ class _StreamBytes:
     @property
     def total(self) -> int:
         return self.evictable + self.pinned
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An object that is not on disk yet."""
+
+    body: bytes
+    numbers: dict[bytes, int] = field(default_factory=dict)  # of its windows, by stream
 
 
 class ObjectStore:
@@ -62,21 +74,26 @@ class ObjectStore:
         self._is_known = is_known or (lambda _: True)
         self._lock = threading.RLock()  # held while writing, so that counts and table agree
         self._held: dict[bytes, _StreamBytes] = {}  # ordered by last write, oldest first
+        self._waiting: dict[bytes, _Waiting] = {}  # by SHA-256; replaced after they are written
         self._recount()
 
     def size(self) -> int:
-        """The bytes that all objects count for."""
+        """The bytes that all objects on disk count for."""
         with self._lock:
             return sum(held.total for held in self._held.values())
 
     def get(self, sha256: bytes) -> bytes | None:
         """Return the object with this hash, or None."""
+        if (waiting := self._waiting.get(sha256)) is not None:
+            return waiting.body
         query = "SELECT body FROM objects WHERE sha256 = :sha256 LIMIT 1"
         body = self._database.value(query, {"sha256": sha256})
         return None if body is None else bytes(body)
 
     def length(self, sha256: bytes) -> int | None:
         """Return the number of bytes of the object with this hash, or None."""
+        if (waiting := self._waiting.get(sha256)) is not None:
+            return len(waiting.body)
         query = "SELECT size FROM objects WHERE sha256 = :sha256 LIMIT 1"
         size = self._database.value(query, {"sha256": sha256})
         return None if size is None else int(size) - ROW_OVERHEAD_BYTES
@@ -90,8 +107,13 @@ class ObjectStore:
         return [
             sha256
             for sha256 in wanted
-            if not self._database.query(query, {"sha256": sha256, "stream": stream})
+            if not self._is_waiting(sha256, stream)
+            and not self._database.query(query, {"sha256": sha256, "stream": stream})
         ]
+
+    def _is_waiting(self, sha256: bytes, stream: bytes) -> bool:
+        waiting = self._waiting.get(sha256)
+        return waiting is not None and stream in waiting.numbers
 
     def put(self, stream: bytes, number: int, *bodies: bytes) -> bool:
         """Store objects of a window. They are on disk when this returns. Stored ones are skipped.
@@ -106,19 +128,54 @@ class ObjectStore:
         """
         rows = {hashlib.sha256(body).digest(): body for body in bodies}
         with self._lock:
-            new = {sha256: rows[sha256] for sha256 in self.missing(stream, rows)}
-            size = sum(ROW_OVERHEAD_BYTES + len(body) for body in new.values())
-            pinned = self._held.get(stream, _StreamBytes()).pinned
-            if new and pinned + size > self._max_bytes // STREAM_SHARES:
-                raise errors.Busy("the stream has too many objects of undecided windows")
+            new = self._new(stream, rows)
             if not new:
+                self.write_waiting(*rows)
                 return False
-            with self._writing() as cursor:
-                for sha256, body in new.items():
-                    self._insert(cursor, sha256, stream, number, body)
-                self._held[stream] = self._held.pop(stream)
-                self._evict(cursor)
+            self._write(stream, number, new)
         return True
+
+    def put_later(self, stream: bytes, number: int, *bodies: bytes) -> bool:
+        """Store objects of a window as `put`, but in memory until the next transaction.
+
+        All methods see them already. A crash before that loses them, and so does a transaction that
+        fails: only for what its sender sends again.
+        """
+        rows = {hashlib.sha256(body).digest(): body for body in bodies}
+        with self._lock:
+            new = self._new(stream, rows)
+            waiting = sum(_size(each.body) for each in self._waiting.values())
+            if waiting + sum(map(_size, new.values())) > MAX_WAITING_BYTES:
+                self._write(stream, number, new)
+            else:
+                for sha256, body in new.items():
+                    each = self._waiting.setdefault(sha256, _Waiting(body))
+                    each.numbers[stream] = number
+        return bool(new)
+
+    def write_waiting(self, *wanted: bytes) -> None:
+        """Write all objects that wait in memory, if one of the wanted hashes is among them."""
+        with self._lock:
+            if not self._waiting.keys().isdisjoint(wanted):
+                with self._writing() as cursor:
+                    self._evict(cursor)
+
+    def _new(self, stream: bytes, rows: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Those bodies that are not stored for the stream. Raises Busy: no room for them."""
+        new = {sha256: rows[sha256] for sha256 in self.missing(stream, rows)}
+        size = sum(map(_size, new.values())) + sum(
+            _size(each.body) for each in self._waiting.values() if stream in each.numbers
+        )
+        pinned = self._held.get(stream, _StreamBytes()).pinned
+        if new and pinned + size > self._max_bytes // STREAM_SHARES:
+            raise errors.Busy("the stream has too many objects of undecided windows")
+        return new
+
+    def _write(self, stream: bytes, number: int, new: Mapping[bytes, bytes]) -> None:
+        with self._writing() as cursor:
+            for sha256, body in new.items():
+                self._insert(cursor, sha256, stream, number, body)
+            self._evict(cursor)
 
     def release(self, stream: bytes, number: int) -> None:
         """Make the objects of the stream's windows up to this number evictable."""
@@ -126,6 +183,13 @@ class ObjectStore:
         which = "stream = :stream AND number BETWEEN 0 AND :number AND settled = 0"
         sum_ = f"SELECT SUM(size) FROM objects WHERE {which}"  # noqa: S608
         with self._lock:
+            self.write_waiting(
+                *(
+                    sha256
+                    for sha256, each in self._waiting.items()
+                    if each.numbers.get(stream, number + 1) <= number
+                )
+            )
             # Mostly there is nothing to do, which needs no transaction. All writers hold the lock.
             size = self._database.value(sum_, values)
             if not size:
@@ -141,14 +205,22 @@ class ObjectStore:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Cursor]:
-        """Run a transaction. If it fails, count again, so that counts and table agree."""
+        """Run a transaction that also writes what waits. The caller evicts at its end.
+
+        If it fails, count again, so that counts and table agree, and forget what waited.
+        """
         with self._lock:
             try:
                 with self._database.transaction() as cursor:
+                    for sha256, each in self._waiting.items():
+                        for stream, number in each.numbers.items():
+                            self._insert(cursor, sha256, stream, number, each.body)
                     yield cursor
             except BaseException:
                 self._recount()
                 raise
+            finally:
+                self._waiting = {}  # not before: other threads read without the lock
 
     def _recount(self) -> None:
         query = (
@@ -169,14 +241,10 @@ class ObjectStore:
             "INSERT INTO objects (sha256, stream, number, size, body) "
             "VALUES (:sha256, :stream, :number, :size, :body)"
         )
-        row = {
-            "sha256": sha256,
-            "stream": stream,
-            "number": number,
-            "size": ROW_OVERHEAD_BYTES + len(body),
-        }
+        row = {"sha256": sha256, "stream": stream, "number": number, "size": _size(body)}
         cursor.execute(query, {**row, "body": body})
-        self._count(stream, evictable=False, size=ROW_OVERHEAD_BYTES + len(body))
+        self._count(stream, evictable=False, size=_size(body))
+        self._held[stream] = self._held.pop(stream)  # it has written last
 
     def _evict(self, cursor: sqlite3.Cursor) -> None:
         """Delete objects until the quota is met, in the transaction that exceeded it."""
@@ -226,3 +294,8 @@ class ObjectStore:
             held.pinned += size
         if not held.evictable and not held.pinned:
             del self._held[stream]
+
+
+def _size(body: bytes) -> int:
+    """The bytes that an object counts for."""
+    return ROW_OVERHEAD_BYTES + len(body)

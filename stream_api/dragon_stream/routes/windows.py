@@ -14,8 +14,8 @@ from dragon_stream import schemas
 from dragon_stream.components import Components
 from dragon_stream.routes.paths import StreamPath, WindowPath
 from dragon_stream.serializers import summary_to_json, window_to_json
-from dragon_stream.store import WindowSummary
 from dragon_stream.streams import Stream
+from dragon_stream.unfinished_windows import WindowSummary
 
 
 def routes(components: Components) -> Routes:

@@ -35,7 +35,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(output.console, "_width", 100)
+    monkeypatch.setattr(output.rich_console(), "_width", 100)
 
     def run(*words: object) -> str:
         home = ("--home", tmp_path, "--url", "http://127.0.0.1:5300")

@@ -517,7 +517,7 @@ def test_list_shows_url_check_and_owner_of_each_target(
 ) -> None:
     committee = assembled(dragon, folder, "acme.json", "--targets", "targets.toml")
     monkeypatch.setattr(list_.current, "committee", lambda *_: committee)
-    monkeypatch.setattr(output.console, "_width", 200)
+    monkeypatch.setattr(output.rich_console(), "_width", 200)
 
     told = json.loads(dragon("target", "list", "--json")[1])
     shown = dragon("target", "list")[1]

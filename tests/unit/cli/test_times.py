@@ -9,13 +9,13 @@ import click
 import pytest
 
 from dragon.errors import NotSettled
+from dragon_cli.durations import parse_duration
 from dragon_cli.render.text import duration
 from dragon_cli.times import (
     MonthType,
     Period,
     TimeInput,
     cut_at_settled,
-    parse_duration,
     parse_time,
     period,
     time_option,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import cache
@@ -460,6 +462,55 @@ def test_a_file_that_is_not_a_log_is_refused(verify: Run, tmp_path: Path) -> Non
     path.write_bytes(b"no database")
 
     refused(verify("log", path), "wrong_file")
+
+
+# What is imported
+
+IMPORTED = """
+import atexit, sys
+atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr))
+from dragon_cli.start import main
+main()
+"""
+HEAVY = {
+    *("alembic", "asyncio", "cryptography", "flask", "importlib.metadata", "jinja2", "numba"),
+    *("numpy", "pydantic", "requests", "rich", "sqlalchemy", "ssl", "structlog", "tomllib"),
+    *("urllib3", "websockets", "zoneinfo"),
+}
+
+
+def imported(*arguments: object) -> set[str]:
+    """Run `dragon verify` as a program; return the modules that it has imported at its end."""
+    command = [sys.executable, "-c", IMPORTED, "verify", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("verified: ")
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("what", "file"),
+    [
+        ("certificate", "certificate.json"),
+        ("certificate", "event.json"),
+        ("event", "event.json"),
+        ("log", "operator.db"),
+    ],
+)
+def test_a_command_that_verifies_imports_no_large_library(
+    folder: Path, what: str, file: str
+) -> None:
+    modules = imported(what, folder / file, "--committee", folder / "committee.json")
+
+    assert not modules & HEAVY
+
+
+def test_only_the_kinds_of_claims_are_imported_that_a_file_needs(folder: Path) -> None:
+    file, committee = folder / "certificate.json", folder / "committee.json"
+    modules = imported("certificate", file, "--committee", committee)
+
+    assert "dragon.protocol.claims.status" in modules
+    assert not modules & {"dragon.protocol.claims.period", "dragon.protocol.claims.window"}
+    assert not [name for name in modules if name.startswith("dragon.stark")]
 
 
 # Files

@@ -9,6 +9,8 @@ import pytest
 
 from committees import GENESIS, make_members
 from dragon.errors import AttestationRefused
+from dragon.log import verified_events
+from dragon.log.verified_events import VerifiedEvents
 from dragon.net.operator_client import Attested, Ballot
 from dragon.protocol.claims.window import InvalidReason, WindowClaim
 from dragon.protocol.streams.finding import Finding
@@ -45,7 +47,7 @@ def unsigned(reason: InvalidReason = VALID) -> Ballot:
 
 
 def box() -> BallotBox:
-    return BallotBox(OWNER.submission(WINDOW, PROOF), GENESIS, COMMITTEE)
+    return BallotBox(OWNER.submission(WINDOW, PROOF), GENESIS, COMMITTEE, VerifiedEvents())
 
 
 @pytest.mark.parametrize("reason", [VALID, STARK])
@@ -156,3 +158,15 @@ def test_valid_signatures_log_nothing(caplog: pytest.LogCaptureFixture) -> None:
         made.add(operator, signed(operator))
 
     assert not caplog.records
+
+
+def test_the_certificate_is_remembered_as_verified() -> None:
+    verified = VerifiedEvents()
+    made = BallotBox(OWNER.submission(WINDOW, PROOF), GENESIS, COMMITTEE, verified)
+    for operator in OPERATORS[:3]:
+        made.add(operator, signed(operator))
+
+    agreement = made.agreement()
+    assert agreement is not None
+    assert agreement.certificate is not None
+    assert verified.knows(verified_events.digest(agreement.certificate), COMMITTEE)

@@ -8,17 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest import mock
 
 import pytest
 
 from committees import make_members
 from dragon.log.store import Log
 from dragon.protocol.claims.handover import HandoverClaim
+from dragon.protocol.claims.window import InvalidReason
 from dragon.protocol.log_entry import LogEntry
+from dragon.protocol.streams.finding import Finding
 from dragon.storage.database import Database
 from dragon_operator.journal import SCHEMA, Journal
 from dragon_operator.journal_gaps import JournalGaps
 from epochs import hand_over, successor
+from streams import make_owner
 
 OLD = make_members(4)
 NEW = successor(OLD, None)
@@ -62,3 +66,17 @@ def test_a_handover_that_the_journal_lacks(
     signed = None if change is None else replace(HANDOVER.claim, **change)
 
     assert noticed(database, signed) is is_gap
+
+
+def test_a_window_is_not_compared_with_the_journal(database: Database) -> None:
+    """Verdicts may have been deleted, so none is missing, and the file is not read."""
+    holder = cast("Any", SimpleNamespace(committee=OLD.committee))
+    owner = make_owner(OLD)
+    claim = Finding(InvalidReason.NONE).claim(
+        owner.descriptor, owner.window([b"1"]).header, bytes(32), ROUNDS.start(100)
+    )
+    gaps = JournalGaps(database, "operator_1", cast("Log", holder), lambda: ROUNDS.start(101))
+    with mock.patch.object(database, "read", side_effect=AssertionError("the journal is read")):
+        gaps.check([LogEntry(7, OLD.certify(claim, list(OLD.secrets)), 1, None, "")])
+
+    assert gaps.noticed_at == 0

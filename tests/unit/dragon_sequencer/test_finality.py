@@ -21,7 +21,7 @@ from dragon_sequencer import bn254, errors, finality, pairing, tower
 from dragon_sequencer.nodes import NodeList, NodeLists
 from examples import examples
 
-pytestmark = pytest.mark.usefixtures("computed_anew")
+pytestmark = pytest.mark.usefixtures("computed_anew", "either_arithmetic")
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "zellular"
 NODES = (VECTORS / "nodes.json").read_text()

@@ -19,7 +19,7 @@ from dragon_sequencer.proof_batch import verify_each
 from dragon_sequencer.signatures import Entropy
 from examples import examples
 
-pytestmark = pytest.mark.usefixtures("computed_anew")
+pytestmark = pytest.mark.usefixtures("computed_anew", "either_arithmetic")
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "zellular"
 NODES = (VECTORS / "nodes.json").read_text()

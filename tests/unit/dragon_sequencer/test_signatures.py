@@ -21,7 +21,7 @@ from dragon_sequencer.signatures import FACTOR_BYTES, Signatures, Signed
 from dragon_sequencer.tower import R
 from examples import examples
 
-pytestmark = pytest.mark.usefixtures("computed_anew")
+pytestmark = pytest.mark.usefixtures("computed_anew", "either_arithmetic")
 
 SECRETS = {"a": 1_000_003, "b": 1_000_004, "c": 1_000_005, "d": 1_000_006}
 ABSENT = [frozenset[str](), frozenset({"a"}), frozenset({"d"})]

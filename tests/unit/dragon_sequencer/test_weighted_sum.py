@@ -15,7 +15,7 @@ from dragon_sequencer.tower import R
 from dragon_sequencer.weighted_sum import weighted_sum
 from examples import examples
 
-pytestmark = pytest.mark.usefixtures("computed_anew")
+pytestmark = pytest.mark.usefixtures("computed_anew", "either_arithmetic")
 
 SCALARS = st.integers(1, R - 1)
 FACTORS = st.integers(0, (1 << 128) - 1)

@@ -41,3 +41,13 @@ def test_a_window_whose_certificate_is_gone_is_not_awaited() -> None:
 
     assert not awaited.contains(STREAM, 0)
     assert (awaited.late, awaited.seconds) == ("", 0.0)
+
+
+def test_the_windows_of_each_stream_are_counted() -> None:
+    awaited = AwaitedWindows(lambda: 0.0)
+    for number in range(3):
+        awaited.update(STREAM, number, is_certified=True)
+    awaited.update(OTHER, 0, is_certified=True)
+    awaited.remove(STREAM, 1)
+
+    assert [awaited.count(each) for each in (STREAM, OTHER, b"\2" * 32)] == [2, 1, 0]

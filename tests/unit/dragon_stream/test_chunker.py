@@ -19,7 +19,7 @@ from dragon_stream.damage import Damage
 from dragon_stream.records import Chunk
 from dragon_stream.segments import Segments
 from dragon_stream.store import StreamRow
-from dragon_stream.window_sizes import WindowSizes
+from dragon_stream.window_sizes import Backlog, WindowSizes
 from dragon_stream.writer import Destination, Writer
 from local_streams import cold_chain
 
@@ -236,7 +236,7 @@ def test_windows_grow_and_shrink_with_the_rate(make: Make) -> None:
         send(case, messages)
         closed.append(close(case))
 
-    assert closed == [0, 2, 0, 4, 0, 4, 0]  # of 3, 6 and 4 waiting ones
+    assert closed == [0, 3, 0, 5, 0, 2, 0]
 
 
 def test_a_window_of_the_largest_size_never_waits(make: Make) -> None:
@@ -250,17 +250,51 @@ def test_a_window_of_the_largest_size_never_waits(make: Make) -> None:
     assert case.chunker.pending_windows == 0
 
 
-def test_a_window_whose_time_has_passed_need_not_wait_for_a_larger_size(make: Make) -> None:
+def test_a_window_whose_time_has_passed_need_not_be_full(make: Make) -> None:
     case = make(MESSAGE_MODE, sizes=GROWING, ms=1000)
     send(case, 2)
     close(case)
     send(case, 5)
     case.clock[0] += 999
-    assert case.chunker.due_chunks(case.clock[0], uncertified=40) == []
+    assert case.chunker.due_chunks(case.clock[0], Backlog(2)) == []
 
     case.clock[0] += 1
 
-    assert len(case.chunker.due_chunks(case.clock[0], uncertified=40)) == 4
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(2))) == 5
+
+
+def test_a_window_waits_behind_three_others_until_it_has_the_largest_size(make: Make) -> None:
+    case = make(MESSAGE_MODE, sizes=GROWING, ms=1000)
+    send(case, 7)
+    case.clock[0] += 60_000
+    assert case.chunker.due_chunks(case.clock[0], Backlog(3)) == []
+    assert case.chunker.due_chunks(case.clock[0], Backlog(1, is_long=True)) == []
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(2))) == 7
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(0, is_long=True))) == 7
+
+    send(case, 1)
+
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(3))) == 8
+
+
+def test_a_window_that_its_source_ends_waits_behind_none(make: Make) -> None:
+    case = make(MESSAGE_MODE, sizes=GROWING, ms=1000)
+    send(case, 1)
+    case.chunker.end_window(case.source)
+
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(9))) == 1
+
+
+def test_chunks_that_are_still_written_do_not_hold_back_a_window_of_the_smallest_size(
+    make: Make,
+) -> None:
+    """Of a source that never pauses, some chunks are always on their way to the disk."""
+    case = make(MESSAGE_MODE, sizes=GROWING, ms=1000)
+    send(case, 3)
+    case.feed(b"later")
+    case.clock[0] += 1000
+
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(1))) == 3
 
 
 def test_the_pipeline_is_woken_once_for_each_size(make: Make) -> None:
@@ -283,7 +317,7 @@ def test_a_restart_closes_what_is_there(make: Make) -> None:
 
     assert close(again) == 8
     again.clock[0] += 500
-    assert close(again) == 4
+    assert close(again) == 5
 
 
 def test_a_source_that_ends_its_window_need_not_wait(make: Make) -> None:

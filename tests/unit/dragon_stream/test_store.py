@@ -22,7 +22,8 @@ from dragon.protocol.streams.closing import HeaderClaim
 from dragon.stark.commitment import NO_READING
 from dragon.storage.database import Database
 from dragon_stream.chunk_readings import ChunkReading, encode
-from dragon_stream.store import SCHEMA, Store, StreamRow, WindowRow, WindowState
+from dragon_stream.store import SCHEMA, Store, StreamRow, WindowRow
+from dragon_stream.window_state import WindowState
 from streams import Window, make_owner
 
 OWNER = make_owner(make_members())
@@ -196,7 +197,6 @@ def test_no_query_reads_rows_that_it_does_not_return(
         ["own_windows_summaries"],
         ["own_windows_by_state"],
         ["own_windows_summaries", "sqlite_autoindex_own_window_checks_1"],
-        ["own_windows_by_state"],
         ["own_windows_by_state"],
         ["own_windows_summaries"],
         ["own_windows_with_proof"],

@@ -172,6 +172,7 @@ def asked(service: str) -> list[tuple[str, str, str, Any]]:
         ("GET", "/objects/{sha256}", f"/objects/{unknown}", None),
         ("GET", "/objects/{sha256}", "/objects/x", None),
         ("GET", "/objects/{sha256}", f"/objects/{unknown}?x=1", None),
+        ("GET", "/objects/{sha256}", f"/objects/{unknown}?then=x", None),
     ]
     nodes = [
         ("GET", "/nodes", "/nodes?after=*", None),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -342,3 +343,119 @@ def test_new_streams_are_counted(parted: ObjectStore, monkeypatch: pytest.Monkey
 
     kept = [n for n in range(10, 20) if parted.get(hashlib.sha256(b"%d" % n).digest())]
     assert kept == list(range(15, 20))
+
+
+# -- later -----------------------------------------------------------------------------------------
+
+
+def on_disk(path: Path, *names: str) -> list[str]:
+    with closing(sqlite3.connect(path)) as database:
+        found = {bytes(row[0]) for row in database.execute("SELECT sha256 FROM objects")}
+    return [name for name in names if sha256(name) in found]
+
+
+def test_an_object_that_waits_is_found_like_any_other(objects: ObjectStore, path: Path) -> None:
+    assert objects.put_later(ONE, 0, body("a"))
+    assert not objects.put_later(ONE, 0, body("a"))
+
+    assert objects.get(sha256("a")) == body("a")
+    assert objects.length(sha256("a")) == BODY
+    assert objects.missing(ONE, [sha256("a")]) == []
+    assert objects.missing(TWO, [sha256("a")]) == [sha256("a")]
+    assert on_disk(path, "a") == []
+
+
+def test_the_next_object_writes_those_that_wait(objects: ObjectStore, path: Path) -> None:
+    objects.put_later(ONE, 0, body("a"))
+    objects.put_later(TWO, 7, body("a"), body("b"))
+    objects.put(THREE, 0, body("c"))
+
+    assert on_disk(path, "a", "b", "c") == ["a", "b", "c"]
+    assert objects.size() == 4 * 1000
+    objects.release(TWO, 7)
+    with opened(path) as reopened:
+        assert reopened.size() == 4 * 1000
+        assert reopened.missing(TWO, [sha256("a"), sha256("b")]) == []
+
+
+def test_an_object_that_waits_is_on_disk_after_put(objects: ObjectStore, path: Path) -> None:
+    objects.put_later(ONE, 0, body("a"))
+
+    assert not objects.put(ONE, 0, body("a"))
+    assert on_disk(path, "a") == ["a"]
+
+
+def test_an_object_that_waits_is_written_on_request(objects: ObjectStore, path: Path) -> None:
+    objects.put_later(ONE, 0, body("a"))
+    objects.write_waiting(sha256("b"))
+    assert on_disk(path, "a") == []
+
+    objects.write_waiting(sha256("a"), sha256("b"))
+    assert on_disk(path, "a") == ["a"]
+
+
+def test_a_crash_loses_what_waits_and_nothing_else(path: Path) -> None:
+    with opened(path) as objects:
+        objects.put(ONE, 0, body("a"))
+        objects.put_later(ONE, 0, body("b"))
+    with opened(path) as objects:
+        assert there(objects, "a", "b") == ["a"]
+        assert objects.size() == 1000
+
+
+def test_objects_that_wait_count_for_the_share_of_their_stream(objects: ObjectStore) -> None:
+    objects.put_later(ONE, 0, *(body(f"{i}") for i in range(SHARE - 1)))
+    objects.put_later(TWO, 0, body("other"))
+    objects.put_later(ONE, 0, body("last"))
+
+    for put in (objects.put, objects.put_later):
+        with pytest.raises(Busy):
+            put(ONE, 0, body("beyond"))
+    assert there(objects, "0", "other", "last", "beyond") == ["0", "other", "last"]
+
+
+def test_objects_that_wait_are_evictable_once_released(path: Path) -> None:
+    with opened(path, 4 * 1000 * STREAM_SHARES) as objects:
+        objects.put_later(ONE, 0, body("a"))
+        objects.put_later(ONE, 1, body("b"))
+        objects.release(ONE, 0)
+        for number in range(1, SHARE):
+            objects.put_later(ONE, number + 1, body(f"pinned {number}"))  # the share is full again
+        assert len(there(objects, "a", "b")) == 2
+
+
+def test_many_objects_do_not_wait(objects: ObjectStore, path: Path) -> None:
+    with mock.patch.object(blobs, "MAX_WAITING_BYTES", 2000):
+        objects.put_later(ONE, 0, body("a"))
+        objects.put_later(ONE, 0, body("b"))
+        assert on_disk(path, "a", "b") == []
+        objects.put_later(ONE, 0, body("c"))
+
+    assert on_disk(path, "a", "b", "c") == ["a", "b", "c"]
+
+
+def test_the_quota_holds_for_what_waited(path: Path) -> None:
+    streams = [bytes([number]) * 32 for number in range(STREAM_SHARES + 1)]
+    with opened(path) as objects:
+        for stream in streams:
+            objects.put_later(stream, 0, *(body(f"{stream[0]} {i}") for i in range(SHARE)))
+        objects.write_waiting(sha256("0 0"))
+
+        assert objects.size() <= MOST
+        assert there(objects, f"{STREAM_SHARES} 0")
+    with opened(path) as reopened:
+        assert reopened.size() <= MOST
+
+
+def test_a_transaction_that_fails_forgets_what_waited(objects: ObjectStore) -> None:
+    objects.put(ONE, 0, body("a"))
+    objects.put_later(ONE, 0, body("b"))
+    with (
+        mock.patch.object(objects, "_evict", side_effect=OSError("disk")),
+        pytest.raises(OSError, match="disk"),
+    ):
+        objects.put(ONE, 0, body("c"))
+
+    assert there(objects, "a", "b", "c") == ["a"]
+    assert objects.size() == 1000
+    assert objects.put_later(ONE, 0, body("b"))

@@ -15,6 +15,7 @@ from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
 from dragon_cli.completions import complete_nodes
+from dragon_cli.durations import DURATION_FORMS, DurationType
 from dragon_cli.fleet import announced, current, queries
 from dragon_cli.fleet.announcing import Announcer, check_window, earliest
 from dragon_cli.fleet.changing import Clock
@@ -26,7 +27,7 @@ from dragon_cli.recurrence import CronType, Recurrence, Window, shown
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import duration, moment, print_json, printable
 from dragon_cli.signals import stop_signals
-from dragon_cli.times import COMING_FORMS, DURATION_FORMS, DurationType
+from dragon_cli.times import COMING_FORMS
 from dragon_cli.trust import check_node
 from dragon_cli.window_options import WindowOptions
 from dragon_cli.zones import ZoneType

@@ -10,10 +10,11 @@ from dragon.encoding import Json, to_hex
 from dragon.errors import InvalidHex, NotFound, UnknownMember
 from dragon.log.index_tables import Applied, StreamRecords, StreamRow
 from dragon.log.store import Log
+from dragon.net.blob_client import join_pair
 from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import LimitQuery, page
-from dragon.node.parameters import NoParameters, Parameters, hexadecimal, integer
+from dragon.node.parameters import NoParameters, Parameters, Query, hexadecimal, integer
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.stream_state import StreamState
 from dragon.storage.blobs import ObjectStore
@@ -37,6 +38,10 @@ class WindowPath(StreamPath):
 
 class ObjectPath(Parameters):
     sha256: Annotated[bytes, HASH_PARAMETER]
+
+
+class ObjectQuery(Query):
+    then: Annotated[bytes, HASH_PARAMETER] = b""
 
 
 def routes(log: Log, records: StreamRecords) -> Routes:
@@ -95,14 +100,20 @@ def objects(store: ObjectStore, log: Log) -> Routes:
     }
     described: dict[Any, Any] = responses(schemas.Health, InvalidHex, UnknownMember, NotFound)
 
-    @routes_.get("/objects/<sha256>", responses={**described, 200: body})
-    def get(path: ObjectPath, query: NoParameters) -> Response:
-        """A descriptor, a window header, chunk headers, a proof, or a committee file."""
-        if (kept := store.get(path.sha256)) is None:  # an object may have no bytes
-            kept = log.committee_file(path.sha256)
+    def find(sha256: bytes) -> bytes:
+        if (kept := store.get(sha256)) is None:  # an object may have no bytes
+            kept = log.committee_file(sha256)
         if kept is None:
             raise NotFound("this service does not have the object")
-        return Response(kept, mimetype=OCTET_STREAM)
+        return kept
+
+    @routes_.get("/objects/<sha256>", responses={**described, 200: body})
+    def get(path: ObjectPath, query: ObjectQuery) -> Response:
+        """A descriptor, a window header, chunk headers, a proof, or a committee file."""
+        found = find(path.sha256)
+        if query.then:
+            found = join_pair(found, find(query.then))
+        return Response(found, mimetype=OCTET_STREAM)
 
     return routes_
 

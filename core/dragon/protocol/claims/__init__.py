@@ -1,36 +1,15 @@
 """Claims: the statements that operators sign, one module per kind.
 
-Importing this package registers all kinds. `base` defines what the kinds have in common.
+`base` defines what the kinds have in common, and imports the module of a kind when it is needed.
 """
 
 from __future__ import annotations
 
 from dragon.encoding import Json, Members
-from dragon.protocol.claims import (
-    checkpoint,
-    downtime,
-    endorsement,
-    handover,
-    maintenance,
-    period,
-    status,
-    window,
-)
 from dragon.protocol.claims.base import Claim, kinds
 from dragon.protocol.claims.handover import AcceptanceClaim
 
-__all__ = [
-    "Claim",
-    "checkpoint",
-    "downtime",
-    "endorsement",
-    "from_json",
-    "handover",
-    "maintenance",
-    "period",
-    "status",
-    "window",
-]
+__all__ = ["Claim", "from_json"]
 
 
 def from_json(value: Json) -> Claim:

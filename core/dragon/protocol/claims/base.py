@@ -2,7 +2,8 @@
 
 A claim is a statement that operators may sign, or the holder of one key alone. Its *kind* has all
 rules about it: when it may be signed, when the log accepts it, how it changes the state, and how it
-is shown. A new kind is one module in this package that ends with `register(…)`.
+is shown. A new kind is one module in this package that ends with `register(…)`, and has the name of
+the kind. `KINDS` lists it: its module is imported when the kind is first asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from dragon.encoding import Json
@@ -21,6 +23,12 @@ from dragon.protocol.shape import SignedShape
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State
+
+# The kinds of this package.
+KINDS: Final = (
+    *("checkpoint", "downtime", "window", "endorsement"),
+    *("handover", "maintenance", "period", "status"),
+)
 
 # Returns the root of the log at a size between 0 and its current size.
 RootAt: TypeAlias = Callable[[int], bytes]
@@ -163,13 +171,21 @@ def registered(kind: Kind[Any]) -> Iterator[None]:
 
 
 def kinds() -> tuple[Kind[Any], ...]:
-    """Return all kinds in the order of registration."""
-    return tuple(_KINDS.values())
+    """Return all kinds: those of this package in the order of `KINDS`, then others."""
+    own = tuple(_imported(name) for name in KINDS)
+    return (*own, *(kind for name, kind in _KINDS.items() if name not in KINDS))
 
 
 def kind_named(name: str) -> Kind[Any] | None:
     """Return the kind with this name, or None."""
-    return _KINDS.get(name)
+    return _imported(name) if name in KINDS else _KINDS.get(name)
+
+
+def _imported(name: str) -> Kind[Any]:
+    """Return a kind of this package."""
+    if name not in _KINDS:
+        import_module(f"dragon.protocol.claims.{name}")
+    return _KINDS[name]
 
 
 def kind_of(claim: Claim) -> Kind[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
-from dragon.protocol.claims.window import Verdict
+from dragon.protocol.claims.verdict import Verdict
 from dragon.protocol.shape import HASH, Id, Integer
 
 if TYPE_CHECKING:

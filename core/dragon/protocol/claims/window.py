@@ -10,10 +10,23 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from dragon import errors
 from dragon.encoding import Json, to_hex
 from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
+from dragon.protocol.claims.verdict import Verdict
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
 from dragon.protocol.shape import HASH, Integer, Word
 from dragon.stark.parameter_sets import SETS
 from dragon.stark.parameters import Slack
+
+__all__ = [
+    "MAX_REFUTED",
+    "STREAMS",
+    "WINDOWS",
+    "WINDOW_SETS",
+    "InvalidReason",
+    "Statement",
+    "Verdict",
+    "WindowClaim",
+    "WindowKind",
+]
 
 if TYPE_CHECKING:
     from dragon.protocol.claims.stream_state import StreamState
@@ -22,11 +35,6 @@ if TYPE_CHECKING:
 # Only these parameter sets hide the secrets of windows with many chunks.
 WINDOW_SETS: Final = tuple(name for name, each in SETS.items() if each.slack is Slack.STRICT)
 MAX_REFUTED: Final = 16  # invalid proofs of one window that the log records
-
-
-class Verdict(enum.StrEnum):
-    VALID = "valid"
-    INVALID = "invalid"
 
 
 class InvalidReason(enum.StrEnum):

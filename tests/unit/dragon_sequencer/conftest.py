@@ -1,0 +1,19 @@
+"""Fixtures of the sequencer client's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dragon_sequencer import compiled
+
+
+@pytest.fixture(scope="module", params=["plain", "compiled"])
+def either_arithmetic(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run a module's tests twice: with plain integers, and with compiled functions."""
+    if request.param == "compiled":
+        curve = pytest.importorskip("dragon_sequencer.machine.curve")
+        compiled.use(curve.CompiledCurve())
+    yield
+    compiled.use(None)

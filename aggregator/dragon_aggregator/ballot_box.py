@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
 
@@ -16,7 +17,6 @@ from dragon.protocol.claims.window import InvalidReason, WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
-from dragon.records import dataclass
 
 logger = structlog.stdlib.get_logger(__name__)
 

@@ -9,7 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -26,7 +26,6 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
-from dragon.records import dataclass
 from dragon_aggregator.ballot_box import valid_signatures
 
 BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.node.beat_book import BeatBook
 from dragon.node.certification import Certification
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon.storage.disk import Disk
 from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.downtime import Downtime

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import dataclass
 from typing import Final
 
-from dragon.records import dataclass
 from dragon_aggregator.pending_windows import Window
 
 MAX_DECIDED_WINDOWS: Final = 1024  # decided windows whose votes can still be shown

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from dragon.encoding import canonical, parse
@@ -20,7 +21,6 @@ from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.event import Event
 from dragon.protocol.state import Transition
-from dragon.records import dataclass
 from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon_aggregator:migrations"

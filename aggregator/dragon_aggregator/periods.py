@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import canonical
@@ -18,7 +19,6 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.committee import Seated
 from dragon.protocol.period import PeriodReport
-from dragon.records import dataclass
 from dragon_aggregator.certifier import Certifier
 
 # An operator may take this long for 8,192 nodes; the whole request has 15 s.

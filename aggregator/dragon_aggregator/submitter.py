@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
@@ -18,7 +19,6 @@ from dragon.errors import LedgerError, LedgerUnavailable, NotApplicable
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.transition import check_applicable
-from dragon.records import dataclass
 from dragon_aggregator.outbox import Outbox, Pending, ledger_order
 from dragon_aggregator.resend_schedule import BACK_OFF_SECONDS, ResendSchedule
 from dragon_aggregator.settlement import settled

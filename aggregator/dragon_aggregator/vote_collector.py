@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -27,7 +28,6 @@ from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.submission import Submission, VoteRequest
 from dragon.protocol.streams.votes import NO_ANSWER
-from dragon.records import dataclass
 from dragon_aggregator.ballot_box import Agreement, BallotBox
 
 MAX_CONCURRENT_REQUESTS: Final = 8  # to one operator, about known streams

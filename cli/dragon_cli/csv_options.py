@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import click
 
 from dragon.protocol.streams.readings import Readings
-from dragon.records import dataclass
 from dragon_cli.errors import WrongReadings
 from dragon_cli.fleet.csv_rows import CsvRows
 from dragon_cli.fleet.file_upload import LocalFile

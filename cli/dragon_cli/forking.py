@@ -15,11 +15,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-
-from dragon.records import dataclass
 
 # From <sys/prctl.h>: descendants without a parent become children of this process, not of init.
 PR_SET_CHILD_SUBREAPER: Final = 36

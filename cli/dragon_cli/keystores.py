@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,6 @@ from dragon.protocol import bls
 from dragon.protocol.committee import Committee, Keyed
 from dragon.protocol.committee_file import heartbeat_key
 from dragon.protocol.member import Role
-from dragon.records import dataclass
 from dragon.storage import keystore
 from dragon_cli.errors import KeystoreRefused, NotAMember
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from dragon.encoding import Json, Members, from_hex, to_hex
-from dragon.records import dataclass
 from dragon.stark.blocks import MAX_CHUNKS, verify_blocks, verify_window, window_outputs
 from dragon.stark.commitment import OUTPUT_BYTES
 from dragon.stark.parameter_sets import MAX_BLOCKS, SETS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import islice, pairwise
 from typing import Any, Final
@@ -10,7 +11,6 @@ from typing import Any, Final
 import click
 from cronsim import CronSim, CronSimError
 
-from dragon.records import dataclass
 from dragon_cli.render.text import moment
 
 FIELD_NAMES: Final = ("minute", "hour", "day of the month", "month", "day of the week")

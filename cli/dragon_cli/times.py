@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ import click
 
 from dragon.encoding import MAX_INTEGER
 from dragon.errors import NotSettled
-from dragon.records import dataclass
 from dragon_cli.durations import UNIT_SECONDS
 from dragon_cli.render.text import duration, moment
 from dragon_cli.zones import LocalTimeError, exact

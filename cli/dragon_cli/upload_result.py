@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from dragon.encoding import Json
 from dragon.net.stream_client import StreamClient
-from dragon.records import dataclass
 from dragon_cli.command_line import command_line, command_of
 from dragon_cli.fleet.csv_upload import CsvUpload, RowCount
 from dragon_cli.fleet.file_upload import FileUpload

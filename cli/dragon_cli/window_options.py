@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import tzinfo
 
 import click
 
-from dragon.records import dataclass
 from dragon_cli.recurrence import Recurrence, Window, shown
 from dragon_cli.times import time_option
 

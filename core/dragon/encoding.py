@@ -11,12 +11,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
 import rfc8785
 
 from dragon import errors
-from dragon.records import dataclass
 
 Json: TypeAlias = bool | int | str | list["Json"] | dict[str, "Json"] | None
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.node.certification import Certification
-from dragon.records import dataclass
 from dragon.storage.disk import Disk
 from dragon_explorer.alerts.alerting import Alerting
 from dragon_explorer.history.recorder import Recorder

@@ -7,10 +7,10 @@ dash pattern cuts into days, so a bar of 90 days takes about 100 bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from dragon.records import dataclass
 from dragon_explorer.index import DOWN, MAINTENANCE, UNKNOWN, UP
 from dragon_explorer.views.node import Chart
 from dragon_explorer.views.probes import ObserverRounds, RecentProbes

@@ -10,7 +10,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from dragon import errors
@@ -18,7 +18,6 @@ from dragon.log.queries import Seating
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee
 from dragon.protocol.rounds import Rounds
-from dragon.records import dataclass
 
 FILES_AT_ONCE: Final = 64  # committee files that are read in one go
 MAX_FILES_KEPT: Final = 16  # committee files of earlier epochs in memory

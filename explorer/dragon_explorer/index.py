@@ -9,13 +9,12 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dragon.log.store import Log
 from dragon.protocol.claims.status import Status
 from dragon.protocol.state import State, Transition
-from dragon.records import dataclass
 
 DAY_SECONDS: Final = 86_400
 UP, DOWN, UNKNOWN = "u", "d", "?"  # a day in a bar

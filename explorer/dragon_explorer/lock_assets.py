@@ -15,10 +15,9 @@ import sys
 import tarfile
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-from dragon.records import dataclass
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 STATIC: Final = "explorer/dragon_explorer/static/vendor"

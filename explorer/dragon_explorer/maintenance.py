@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from dragon.log.store import Log
 from dragon.protocol.claims.maintenance import MAX_WINDOW_SECONDS, Announced
 from dragon.protocol.state import State
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)

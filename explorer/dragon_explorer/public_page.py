@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Container, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -33,7 +33,6 @@ import structlog
 
 from dragon.errors import SettingsError
 from dragon.protocol.committee import Committee, Seated
-from dragon.records import dataclass
 from dragon_explorer.toml_files import UnusableToml, read_toml
 
 SETTING: Final = "EXPLORER_PUBLIC_FILE"

@@ -7,13 +7,12 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Final
 
 from flask import Response, request
 
-from dragon.records import dataclass
 from dragon_explorer.sources import Sources
 
 TICK_SECONDS: Final = 5  # ages on a page are at most this much too small

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -10,7 +11,6 @@ from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
 from dragon.node.settings import Environment
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon_explorer.alerts.config import SETTING as ALERTS
 from dragon_explorer.alerts.config import AlertsConfig
 from dragon_explorer.public_page import SETTING, PublicPage

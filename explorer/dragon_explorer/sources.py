@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon_explorer.epochs import Epochs
 from dragon_explorer.history.store import History
 from dragon_explorer.history.window_votes import WindowVotes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,7 +17,6 @@ import structlog
 from dragon.encoding import Json, Members, parse
 from dragon.errors import DragonError
 from dragon.protocol.committee import MAX_FILE_BYTES, Committee
-from dragon.records import dataclass
 
 LAPSES_SECONDS: Final = 7 * 86_400
 

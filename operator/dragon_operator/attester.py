@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dragon.encoding import Json, to_hex
@@ -21,7 +21,6 @@ from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.messages import StatusAnswer
 from dragon.protocol.refusal import RefusalReason
-from dragon.records import dataclass
 from dragon_operator import evaluations
 from dragon_operator.evaluations import Capacity, Evaluations, Outcome
 from dragon_operator.handover_checks import HandoverChecks

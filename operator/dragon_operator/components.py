@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
@@ -11,7 +12,6 @@ from dragon.node.beat_book import BeatBook
 from dragon.node.certification import Certification
 from dragon.probing.probe_history import ProbeHistory
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon.storage.disk import Disk
 from dragon_operator.approvals import Approvals
 from dragon_operator.attester import Attester

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Self
 
 from dragon.errors import DragonError
 from dragon.log.cursor import check_not_archived
 from dragon.log.schema import LOG_SCHEMA
 from dragon.net.runtime import Runtime
-from dragon.records import dataclass
 from dragon.storage.blobs import SCHEMA as OBJECTS
 from dragon.storage.database import Database
 from dragon_operator import verdict_store

@@ -33,13 +33,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.errors import AttestationRefused
 from dragon.net.runtime import Runtime
 from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
-from dragon.records import dataclass
 
 MAX_WAITING_PER_CLAIM: Final = 4  # requests that wait for one evaluation; beyond, they are `busy`
 MAX_OUTCOMES_KEPT: Final = 1024  # of each kind of claim

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from dragon.protocol import merkle
 from dragon.protocol.evidence.record import NO_RECORD, Record
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ copy ends, and earlier evidence with later records shows that some are missing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,6 @@ from dragon.encoding import canonical, to_hex
 from dragon.errors import DatabaseTooOld, LogDamaged
 from dragon.protocol.evidence.seal import NO_SEAL, SignedSeal
 from dragon.protocol.merkle import HASH_BYTES
-from dragon.records import dataclass
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NoReturn
 
 from dragon.errors import AttestationRefused, InvalidCommittee
@@ -12,7 +13,6 @@ from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.succession import check_successor
-from dragon.records import dataclass
 from dragon_operator.approvals import Approvals
 from dragon_operator.log_claim_checks import LogClaimChecks
 from dragon_operator.seat import Seat

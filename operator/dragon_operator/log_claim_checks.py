@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from dragon.errors import AttestationRefused, NotSettled, UnknownNode, UnsuitablePeriod
@@ -16,7 +17,6 @@ from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.refusal import RefusalReason
-from dragon.records import dataclass
 from dragon_operator.peer_monitor import PeerMonitor
 
 CONTRADICTED_ROUNDS: Final = 6  # how long our probes may contradict our log

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.errors import AttestationRefused, Busy, PeerError, Unreachable
@@ -20,7 +21,6 @@ from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Seated, check_node_id
 from dragon.protocol.messages import Suspicion
 from dragon.protocol.refusal import RefusalReason
-from dragon.records import dataclass
 from dragon_operator.seat import Seat
 
 DELIVERY_TIMEOUT_SECONDS: Final = 2.0  # for one aggregator to accept a suspicion

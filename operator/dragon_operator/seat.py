@@ -7,7 +7,7 @@ lists, and with none if the committee does not list its id, or lists another key
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import structlog
@@ -16,7 +16,6 @@ from dragon.errors import AttestationRefused
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
-from dragon.records import dataclass
 
 logger = structlog.stdlib.get_logger(__name__)
 

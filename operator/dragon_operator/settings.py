@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
@@ -14,7 +14,6 @@ from dragon.node.addresses import Network
 from dragon.node.settings import Environment
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon.storage import keystore
 from dragon_operator.seat import Seat
 from dragon_operator.window_verifier import MAX_VERIFIERS, default_verifiers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from dragon.errors import AttestationRefused
@@ -18,7 +19,6 @@ from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
-from dragon.records import dataclass
 from dragon_operator.evaluations import Outcome
 from dragon_operator.journal import Journal
 from dragon_operator.peer_monitor import WARM_UP_ROUNDS, PeerMonitor

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from dragon.protocol.claims.window import InvalidReason, Statement, WindowClaim
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.statements import statement_of
 from dragon.protocol.streams.submission import Submission
-from dragon.records import dataclass
 from dragon.storage.database import Database
 
 _COLUMNS: Final = "stream, number, header, proof, previous, parameters, statement, reason, detail"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Self
 
 from dragon.errors import AttestationRefused, DragonError, WorkerDied
@@ -14,7 +14,6 @@ from dragon.protocol.streams.chunks import decode_chunks
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.finding import Finding, judge
 from dragon.protocol.streams.window import WindowHeader
-from dragon.records import dataclass
 
 _FINDING = b"finding"
 _REFUSED = b"refused"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NoReturn, Self
 
 import structlog
@@ -23,7 +24,6 @@ from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES, check_announced
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.protocol.streams.window import MAX_HEADER_BYTES, WindowHeader
-from dragon.records import dataclass
 from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
 from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.rate_limiter import RateLimiter

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate, count
 from typing import Self
 
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.records import dataclass
 from dragon_sequencer.errors import (
     ChainMismatch,
     FirstHashMismatch,

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import xxhash
 
 from dragon.encoding import MAX_INTEGER, canonical
-from dragon.records import dataclass
 from dragon_sequencer.errors import (
     FinalityError,
     MalformedProof,

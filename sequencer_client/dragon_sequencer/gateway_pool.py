@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import requests
 import structlog
 
-from dragon.records import dataclass
 from dragon_sequencer.gateway import Gateway
 
 _log = structlog.stdlib.get_logger(__name__)

@@ -13,6 +13,7 @@ import itertools
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -20,7 +21,6 @@ import rfc8785
 
 from dragon.encoding import Json, canonical
 from dragon.log.ledger import FinalityRule
-from dragon.records import dataclass
 from dragon_sequencer import bn254
 from dragon_sequencer.bn254 import G2
 from dragon_sequencer.errors import (

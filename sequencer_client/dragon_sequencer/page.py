@@ -8,12 +8,11 @@ only hashes, which lead to a finality proof that covers the kept ones.
 from __future__ import annotations
 
 import sys
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 import xxhash
 
-from dragon.records import dataclass
 from dragon_sequencer.errors import MalformedPage, ProofsOutOfOrder
 from dragon_sequencer.finality import Proof, check_digest, decode_proof
 from dragon_sequencer.json_stream import JsonFault, JsonStream

@@ -19,10 +19,9 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from dragon.records import dataclass
 from dragon_sequencer import bn254, pairing
 from dragon_sequencer.bn254 import G1, G2
 from dragon_sequencer.errors import BadFinalitySignature, FinalityError

@@ -12,11 +12,10 @@ import os
 import struct
 import threading
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from dragon.records import dataclass
 from dragon_stream.damage import Damaged
 
 NAME: Final = "acknowledged"

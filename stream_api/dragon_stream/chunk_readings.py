@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from dragon.records import dataclass
 from dragon.stark.commitment import READING_OFFSET
 
 _ENTRY: Final = struct.Struct(">QI")  # the number plus 2^59, as in an opening; bytes of data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
@@ -11,7 +11,6 @@ from dragon.log.store import Log
 from dragon.node.certification import Certification
 from dragon.node.sockets import Sockets
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon.storage.disk import Disk
 from dragon_stream.archive.archiver import Archiver
 from dragon_stream.archive.room import Room

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -14,7 +15,6 @@ from dragon.log.index_tables import Applied, StreamRecords
 from dragon.log.store import Log
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.streams.statements import statement_of
-from dragon.records import dataclass
 from dragon_stream.damage import Damage
 from dragon_stream.events import Events
 from dragon_stream.store import Store, WindowRow

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
 from dragon.encoding import to_hex
-from dragon.records import dataclass
 from dragon_stream.events import Events
 from dragon_stream.records import SUFFIX
 

@@ -8,13 +8,12 @@ stream, even under the same name.
 from __future__ import annotations
 
 import hmac
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from dragon.protocol import bls
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.readings import Readings
-from dragon.records import dataclass
 from dragon.stark.commitment import encode_output
 from dragon.stark.ziggy import public_key
 

@@ -8,12 +8,11 @@ Two statements about nearly the same readings would reveal their difference.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from dragon.protocol.claims.window import Statement
 from dragon.protocol.streams.chunks import decode_chunks
 from dragon.protocol.streams.statements import ReadingsStatement, window_statement
-from dragon.records import dataclass
 from dragon_stream.keys import StreamKeys
 from dragon_stream.store import Store, WindowRow
 from dragon_stream.window_sealer import window_openings

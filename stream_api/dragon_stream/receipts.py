@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from dragon.errors import ChunkDamaged, NotFound
@@ -12,7 +13,6 @@ from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.streams.chunks import ChunkHeader, decode_chunks, tree_of
 from dragon.protocol.streams.receipt import MAX_ENDORSEMENTS, Place, Proven, Receipt
-from dragon.records import dataclass
 from dragon_stream.damage import Damage, Damaged, DamageReports
 from dragon_stream.proof_request import carried_window
 from dragon_stream.store import Store, WindowRow, digests_of

@@ -8,10 +8,10 @@ files that are older than the others. Damage is never repaired here, and nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
-from dragon.records import dataclass
 from dragon_stream.acknowledged import Acknowledged
 from dragon_stream.chunk_readings import CommittedValue
 from dragon_stream.damage import Damage, Damaged

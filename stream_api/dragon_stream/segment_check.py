@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from dragon.errors import ChunkDamaged
 from dragon.protocol.streams.readings import Readings
-from dragon.records import dataclass
 from dragon_stream.acknowledged import Acknowledged, AcknowledgedFile
 from dragon_stream.archive.checking import ArchivedData
 from dragon_stream.archive.objects import ArchivedObject

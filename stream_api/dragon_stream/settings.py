@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
@@ -15,7 +15,6 @@ from dragon.node.settings import Environment
 from dragon.node.sockets import normal_origin
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon.storage import keystore
 from dragon_stream.archive.settings import ArchiveSettings
 from dragon_stream.provers import DEFAULT_REQUESTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -15,7 +15,6 @@ from dragon.protocol.claims.window import Statement
 from dragon.protocol.streams.chunks import decode_chunks
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.window import WindowHeader
-from dragon.records import dataclass
 from dragon.storage.database import Database
 from dragon_stream.chunk_readings import decode
 from dragon_stream.damage import NO_STREAM, Damage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -14,7 +14,6 @@ from dragon import errors
 from dragon.encoding import canonical, to_hex
 from dragon.protocol import bls
 from dragon.protocol.streams.readings import Readings
-from dragon.records import dataclass
 from dragon.storage.disk import Disk
 from dragon_stream.chunk_readings import CommittedValue
 from dragon_stream.chunker import Chunker

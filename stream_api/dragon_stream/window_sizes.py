@@ -13,10 +13,10 @@ first window after a pause is small and quick again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Self
 
 from dragon.protocol.streams.readings import Readings
-from dragon.records import dataclass
 
 # Blocks of a window's proof: its chunks, the identity, and with readings the carried chunk. Powers
 # of two, because every other number is filled up to the next one.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Histogram
 
-from dragon.records import dataclass
 from dragon_zkp.pool import Pool
 from dragon_zkp.selfcheck import SelfCheck
 

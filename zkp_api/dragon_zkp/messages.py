@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from dragon import errors
 from dragon.errors import DragonError
 from dragon.node.workers.ipc import Strings
-from dragon.records import dataclass
 from dragon.stark.commitment import OPENING_BYTES, OUTPUT_BYTES
 from dragon.stark.reading_bounds import ReadingBounds
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
 from dragon.node.settings import Environment
-from dragon.records import dataclass
 from dragon.storage.cores import available_cores
 
 # By setting: what it means, for the tables of `docs/reference.md`.

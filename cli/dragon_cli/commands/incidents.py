@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,6 @@ from rich.table import Table
 
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
-from dragon.records import dataclass
 from dragon_cli.completions import complete_nodes
 from dragon_cli.fleet import announced, current, queries
 from dragon_cli.fleet.announced import Announcement

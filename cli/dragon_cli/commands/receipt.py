@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,6 @@ import click
 from dragon.encoding import to_hex
 from dragon.errors import DragonError
 from dragon.protocol.streams.receipt_verification import verify
-from dragon.records import dataclass
 from dragon_cli import receipts
 from dragon_cli.files import check_free, write_new, write_whole
 from dragon_cli.fleet import queries

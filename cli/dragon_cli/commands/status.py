@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -11,7 +12,6 @@ from rich.console import Group
 from dragon.errors import Unreachable
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon_cli.fleet import approvals, current, queries
 from dragon_cli.fleet.certifying import Certifying, certifying
 from dragon_cli.fleet.layout import Home

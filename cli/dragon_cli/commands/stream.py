@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import click
 from dragon.net.retries import PATIENCE_SECONDS, Retries
 from dragon.net.stream_client import StreamClient
 from dragon.protocol.streams.readings import Readings
-from dragon.records import dataclass
 from dragon_cli.command_line import command_line
 from dragon_cli.completions import complete_streams
 from dragon_cli.csv_options import CsvOptions, csv_options

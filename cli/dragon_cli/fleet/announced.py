@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import Json
 from dragon.errors import PeerError, Unreachable
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee, byzantine_faults
-from dragon.records import dataclass
 from dragon_cli.fleet import queries
 from dragon_cli.recurrence import Window
 

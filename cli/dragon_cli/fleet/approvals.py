@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import Json, Members, from_hex, to_hex
@@ -12,7 +13,6 @@ from dragon.errors import DragonError
 from dragon.net.committee_client import fetch_unchecked
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee, byzantine_faults, short_id
-from dragon.records import dataclass
 from dragon_cli.fleet import queries
 
 MAX_CONCURRENT: Final = 16

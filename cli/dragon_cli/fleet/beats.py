@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from dragon import errors
@@ -13,7 +13,6 @@ from dragon.net.http_client import HttpClient
 from dragon.protocol import bls
 from dragon.protocol.beats import Beat, SignedBeat
 from dragon.protocol.committee import Committee, byzantine_faults
-from dragon.records import dataclass
 from dragon_cli.hints import with_hint
 
 TIMEOUT_SECONDS: Final = 3.0  # for each operator

@@ -8,6 +8,7 @@ home. It is meant for demonstrations and small fleets; services accept any other
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Final, Self
@@ -19,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dragon.errors import SettingsError
-from dragon.records import dataclass
 from dragon.storage import keystore
 from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.layout import Home

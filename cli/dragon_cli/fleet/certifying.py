@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon_cli.fleet.queries import ServiceView, View
 
 NOT_CERTIFYING: Final = "not_certifying:"  # how the reason in `GET /readyz` begins

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from dragon import errors
@@ -12,7 +13,6 @@ from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
 from dragon.protocol.founding import Change, succeed
 from dragon.protocol.lineage import Lineage
-from dragon.records import dataclass
 from dragon_cli.errors import KeysElsewhere, LogNotCurrent
 from dragon_cli.fleet import approvals, approving, lineages, own_operators, queries
 from dragon_cli.fleet.layout import Home

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Final
 
-from dragon.records import dataclass
 from dragon_cli.errors import OverrideExists
 
 OVERRIDE: Final = "docker-compose.override.yml"

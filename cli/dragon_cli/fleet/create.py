@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,6 @@ from dragon.protocol.committee import (
 )
 from dragon.protocol.founding import Terms, assemble
 from dragon.protocol.member import Member, Role
-from dragon.records import dataclass
 from dragon.storage import keystore
 from dragon.storage.permissions import PRIVATE_FOLDER, PUBLIC_FOLDER, make_folder
 from dragon_cli.errors import AlreadyThere, CommitteeExists, UnusableFile

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
-from dragon.records import dataclass
 from dragon_cli.errors import UnusableRow, WrongColumn
 from dragon_cli.fleet.file_upload import MAX_LINE_BYTES, LocalFile
 from dragon_cli.hints import with_hint

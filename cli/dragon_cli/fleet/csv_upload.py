@@ -6,7 +6,7 @@ that has grown is continued: its first rows are compared, and the new ones are s
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from dragon.net.stored_data import stored_messages
 from dragon.net.stream_client import StreamClient
 from dragon.net.stream_upload import Progress, StreamUpload
 from dragon.protocol.streams.readings import Readings
-from dragon.records import dataclass
 from dragon_cli.errors import StreamNotEmpty
 from dragon_cli.fleet.csv_rows import CsvRows
 from dragon_cli.fleet.file_upload import LocalFile, changed_error, path_text

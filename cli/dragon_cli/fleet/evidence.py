@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import canonical
@@ -27,7 +28,6 @@ from dragon.protocol.evidence.file import (
 from dragon.protocol.evidence.verification import verify_records
 from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 
 EVENT_BYTES: Final = 1 << 20  # of a file, for all but the operators' records
 MAX_CONCURRENT: Final = 16  # operators that are asked at once

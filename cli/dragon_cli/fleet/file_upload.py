@@ -12,7 +12,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -20,7 +20,6 @@ from dragon.net.retries import Retries
 from dragon.net.stored_data import StoredPart, stored_part
 from dragon.net.stream_client import StreamClient
 from dragon.net.stream_upload import PIECE_BYTES, Progress, StreamUpload
-from dragon.records import dataclass
 from dragon_cli.errors import FileChanged, StreamNotEmpty, UnusableFile
 from dragon_cli.fleet.uploads import UploadRecord, UploadRecords
 from dragon_cli.hints import with_hint

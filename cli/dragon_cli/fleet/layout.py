@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from dragon.errors import SettingsError
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon_cli.errors import NoCommittee, NoHome, UnusableFile
 from dragon_cli.file_kinds import FileKind, reading
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 from dragon import errors
@@ -17,7 +18,6 @@ from dragon.errors import DragonError
 from dragon.net.http_client import HttpClient
 from dragon.net.lineage_client import fetch_lineage
 from dragon.protocol.lineage import Lineage
-from dragon.records import dataclass
 from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from dragon.encoding import to_hex
 from dragon.errors import SettingsError
 from dragon.protocol.member import Member, Role
-from dragon.records import dataclass
 from dragon.storage import keystore
 from dragon.storage.permissions import PRIVATE_FOLDER, PUBLIC_FOLDER, make_folder
 from dragon_cli.errors import AlreadyThere, NotAMember

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -13,7 +13,6 @@ from dragon.errors import BadAnswer, InvalidEncoding, NotSettled, PeerError, Unr
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon_cli.errors import NotListed
 from dragon_cli.fleet.layout import EXPLORER, Home, aggregator_name
 from dragon_cli.hints import with_hint

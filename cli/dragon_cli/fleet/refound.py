@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from dragon.encoding import to_hex
 from dragon.protocol import founding
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.layout import Home
 

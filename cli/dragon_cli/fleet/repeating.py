@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
@@ -11,7 +11,6 @@ from dragon import errors
 from dragon.errors import DragonError
 from dragon.protocol.claims.maintenance import MAX_AHEAD_SECONDS
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon_cli.recurrence import Recurrence, Window, shown
 
 REFRESH_SECONDS: Final = 300  # until the logs are asked again

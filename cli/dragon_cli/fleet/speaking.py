@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,6 @@ from dragon.encoding import to_hex
 from dragon.errors import KeystoreError
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon.storage import keystore
 from dragon_cli.errors import NotAMember
 from dragon_cli.fleet.layout import Home

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from dragon.encoding import Json
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon_cli.fleet import approvals
 from dragon_cli.fleet.approvals import Said
 

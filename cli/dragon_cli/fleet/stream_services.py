@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,6 @@ from dragon.errors import BadAnswer, NotFound, PeerError, Unreachable
 from dragon.net.http_client import HttpClient
 from dragon.net.retries import Retries
 from dragon.net.stream_client import StreamClient
-from dragon.records import dataclass
 from dragon_cli.errors import AmbiguousStream, NotListed
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import MAX_NUMBERED, Home

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from dragon.errors import SettingsError
-from dragon.records import dataclass
 from dragon_cli.errors import UnusableFile
 from dragon_cli.fleet.layout import SEQUENCER, Home, aggregator_name, service_kind
 

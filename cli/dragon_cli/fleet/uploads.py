@@ -14,13 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from dragon.encoding import Json, Members, parse
 from dragon.errors import InvalidEncoding
-from dragon.records import dataclass
 from dragon_cli.errors import UnusableFile
 from dragon_cli.files import PRIVATE_MODE, make_folder, read_bytes, write_whole
 from dragon_cli.hints import with_hint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from dragon.encoding import Json, to_hex
@@ -23,7 +23,6 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.streams.votes import StatedVote, Vote, decided_votes, pending_votes
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 from dragon_cli.fleet import queries
 
 T = TypeVar("T")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import click
@@ -14,7 +15,6 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dragon.errors import PeerError
-from dragon.records import dataclass
 from dragon_cli.render.output import plain, rich_console
 from dragon_cli.render.text import moment, printable
 

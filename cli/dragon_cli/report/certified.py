@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final, Self
 
 from rich.console import Group
@@ -18,7 +19,6 @@ from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.period import PeriodLeaf
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 from dragon_cli.render.output import plain
 from dragon_cli.render.text import duration, moment
 from dragon_cli.report.percentages import percent_of

@@ -7,7 +7,7 @@ the log ends with the checkpoint that settles the period, as for a downtime cert
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from dragon.encoding import to_hex
 from dragon.errors import NotSettled, UnknownNode
@@ -15,7 +15,6 @@ from dragon.log.downtime_index import DowntimeIndex
 from dragon.protocol.claims.status import Status, Transition
 from dragon.protocol.committee import Committee
 from dragon.protocol.history import History
-from dragon.records import dataclass
 from dragon_cli.report.percentages import percent_of
 from dragon_cli.report.sources import VerifiedLog
 

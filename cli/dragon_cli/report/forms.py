@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from rich.console import RenderableType
 
-from dragon.records import dataclass
 from dragon_cli.command_line import given_options
 from dragon_cli.files import write_new
 from dragon_cli.render.output import console, rich_console

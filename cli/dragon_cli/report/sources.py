@@ -7,6 +7,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -25,7 +26,6 @@ from dragon.protocol.lineage import Lineage
 from dragon.protocol.state import Mark, State
 from dragon.protocol.transition import advance
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 from dragon_cli.file_kinds import check_is_log
 from dragon_cli.trust import superseded_hint
 

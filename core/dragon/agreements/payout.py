@@ -7,7 +7,7 @@ is shown as undistributed. So the amounts never add up to more than the payout.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from math import floor
@@ -15,7 +15,6 @@ from math import floor
 from dragon.agreements.rule import Counts, Entry, Rule, Tier, Unearned
 from dragon.errors import PayoutTooSmall, UnknownNode
 from dragon.protocol.period import PeriodLeaf
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

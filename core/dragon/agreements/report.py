@@ -6,6 +6,7 @@ Everything that such a report shows follows from these, so anybody can compute i
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final, Self
 
 from dragon.agreements.payout import Payout, compute_payout
@@ -17,7 +18,6 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.period import PeriodReport
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 
 _UNITS: Final = re.compile(r"0|[1-9][0-9]{0,35}", re.ASCII)
 

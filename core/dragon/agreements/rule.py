@@ -7,10 +7,9 @@ All shares are exact fractions and all amounts integers of the smallest unit.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-
-from dragon.records import dataclass
 
 
 class Counts(StrEnum):

@@ -17,8 +17,7 @@ from typing import Final
 
 from dragon import errors
 from dragon.encoding import to_hex
-from dragon.log.derived_tables import tables
-from dragon.log.index_tables import COUNTS
+from dragon.log.derived_tables import COUNTS, tables
 from dragon.log.schema import check_format
 from dragon.storage.sqlite_faults import sqlite_fault
 

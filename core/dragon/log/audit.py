@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from dragon.encoding import parse, to_hex
 from dragon.log.audited_rows import (
     AuditedEntry,
     DerivedRows,
+    check_counted,
     check_derived,
     read_entries,
     read_rows,
@@ -36,7 +37,6 @@ from dragon.protocol.lineage import Lineage
 from dragon.protocol.state import State
 from dragon.protocol.transition import Verify, transition
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 from dragon.storage.sqlite_faults import sqlite_fault
 
 ENTRIES_PER_BATCH: Final = 256  # entries that are verified together
@@ -108,6 +108,7 @@ def audit(
                         rows.check(entry.position, decoded)
                     progress(auditor.state.size)
                 rows.check_rest()
+            check_counted(database)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise errors.LogDamaged(f"{path} cannot be read as a log: {sqlite_fault(error)}") from None
     state, tree = auditor.state, auditor.tree

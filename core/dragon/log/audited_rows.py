@@ -5,15 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from dragon import errors
 from dragon.encoding import MAX_INTEGER, Json, canonical
-from dragon.log.derived_tables import derive
+from dragon.log.derived_tables import COUNTS, check_counts, derive
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.base import Table
 from dragon.protocol.event import Event
-from dragon.records import dataclass
 
 Rows: TypeAlias = Generator[tuple[object, ...], None, None]
 
@@ -78,6 +78,15 @@ def check_derived(entry: AuditedEntry, decoded: Event) -> None:
     for column, (stored, expected) in derived.items():
         if stored != expected:
             raise _differs(entry.position, column)
+
+
+def check_counted(database: sqlite3.Connection) -> None:
+    """Compare the counts of windows with the table `windows`, which was compared with the events.
+
+    A file that is older than the counts has none. Raises LogDamaged.
+    """
+    if database.execute(f"PRAGMA table_info({COUNTS})").fetchone() is not None:
+        check_counts(database.execute)
 
 
 class DerivedRows:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
 from dragon import errors
 from dragon.encoding import parse, to_hex
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 
 
 def append(cursor: sqlite3.Cursor, committee: Committee, position: int | None) -> None:

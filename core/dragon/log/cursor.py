@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
@@ -10,7 +11,6 @@ from dragon import errors
 from dragon.encoding import MAX_INTEGER, to_hex
 from dragon.log.entry_table import StoredEntry
 from dragon.log.ledger import Position
-from dragon.records import dataclass
 from dragon.storage.database import Database
 
 

@@ -10,6 +10,7 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import Final, TypeAlias
@@ -20,7 +21,6 @@ from dragon.log.columns import Column
 from dragon.protocol.claims.maintenance import Announced
 from dragon.protocol.claims.status import Status
 from dragon.protocol.state import History, Mark, State, Transition
-from dragon.records import dataclass
 
 MARK_COLUMNS: Final = ("mark_times", "mark_positions", "mark_unknown")
 # Returns a stored block of one of the `MARK_COLUMNS`, by its name and number.

@@ -10,6 +10,7 @@ import json
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -21,7 +22,6 @@ from dragon.log.ledger import Position
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.base import Claim, kind_named
 from dragon.protocol.log_entry import LogEntry
-from dragon.records import dataclass
 
 _COLUMNS: Final = "position, kind, event, leaf_hash, ledger_index, ledger_time, chaining_hash"
 

@@ -13,7 +13,7 @@ remember.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from dragon import errors
@@ -30,7 +30,6 @@ from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import State
 from dragon.protocol.transition import Documents, transition
-from dragon.records import dataclass
 
 _AFTER_FORGED: Final = Reason.of(
     errors.AfterForged("a certificate before it in its batch does not verify")

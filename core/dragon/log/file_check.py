@@ -23,7 +23,7 @@ from dragon import errors
 from dragon.log import block_table, committee_table, entry_table, snapshot
 from dragon.log.block_table import Blocks
 from dragon.log.derived import Derived
-from dragon.log.index_tables import check_counts
+from dragon.log.derived_tables import check_counts
 from dragon.log.snapshot import Snapshot
 from dragon.protocol.committee import Committee
 from dragon.storage.damage import check_structure
@@ -118,7 +118,7 @@ class FileCheck:
         """Let SQLite check its structures; return False if `stop` was set. Raises LogDamaged."""
         with self._database.read() as connection, _interruptible(connection, stop):
             check_structure(connection, self._database.path, self._tables)
-            check_counts(connection)
+            check_counts(connection.exec_driver_sql)
         return not stop.is_set()
 
     def _apply_page(self, derived: Derived, committees: Sequence[Committee]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
@@ -21,7 +22,6 @@ from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.event import Event
-from dragon.records import dataclass
 from dragon.storage.database import Database
 
 # Not `*`: SQLite then says which column a damaged schema lacks.
@@ -30,8 +30,6 @@ _WINDOW_COLUMNS: Final = (
     "verdict, reason, proof, parameters, timestamp, statement"
 )
 _ENDORSEMENT_COLUMNS: Final = "position, stream, first, last, verdict, note, expert, timestamp"
-
-COUNTS: Final = "statement_counts"  # of windows; a trigger of the table `windows` keeps it
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Claim)
@@ -51,19 +49,6 @@ def _insert(table: Table) -> str:
         return query
     updates = ", ".join(f"{c} = excluded.{c}" for c in table.columns if c != table.key)
     return f"{query} ON CONFLICT ({table.key}) DO UPDATE SET {updates}"
-
-
-def check_counts(connection: Connection) -> None:
-    """Compare the counts of windows by statement with the windows. Raises LogDamaged."""
-    counted = (
-        "SELECT stream, COALESCE(statement, ''), COUNT(*) FROM windows WHERE verdict = 'valid' "
-        "GROUP BY stream, COALESCE(statement, '')"
-    )
-    stated = "SELECT stream, statement, windows FROM statement_counts"
-    for one, other in ((counted, stated), (stated, counted)):
-        row = connection.exec_driver_sql(f"{one} EXCEPT {other}").first()
-        if row is not None:
-            raise errors.LogDamaged(f"table {COUNTS}: the number for stream {row[0]} is wrong")
 
 
 class LogRow(NamedTuple):

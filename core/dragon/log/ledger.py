@@ -6,9 +6,8 @@ This module declares the interface of a ledger. `dragon_sequencer` implements it
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
-
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection
@@ -20,7 +21,6 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import LogEntry
-from dragon.records import dataclass
 from dragon.storage.database import Database
 
 MAX_COMMITTEES: Final = 4096

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from dragon.errors import DragonError
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
 from dragon.errors import LogDamaged
 from dragon.log.refusal_reason import Reason
-from dragon.records import dataclass
 
 MAX_REFUSED_KEPT: Final = 10_000  # refused events kept for inspection
 MAX_EXCERPT_CHARS: Final = 200  # of a refused event

@@ -12,6 +12,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -32,7 +33,6 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.history import BLOCK_ITEMS
 from dragon.protocol.state import History, Mark, State, Transition
 from dragon.protocol.succession import Known
-from dragon.records import dataclass
 
 FORMAT: Final = 1
 _STATUSES: Final[Mapping[str, Status | None]] = {"u": Status.UP, "d": Status.DOWN, "-": None}

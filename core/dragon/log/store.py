@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 import structlog
@@ -26,11 +26,11 @@ from dragon.log import block_table, committee_table, cursor, entry_table, refuse
 from dragon.log.block_table import Blocks
 from dragon.log.cursor import Alarm
 from dragon.log.derived import Derived
-from dragon.log.derived_tables import tables
+from dragon.log.derived_tables import COUNTS, check_counts, tables
 from dragon.log.downtime_index import DowntimeIndex, Totals
 from dragon.log.evaluation import Evaluator, Outcome
 from dragon.log.file_check import FileCheck
-from dragon.log.index_tables import COUNTS, LogRow, check_counts
+from dragon.log.index_tables import LogRow
 from dragon.log.ledger import FinalityRule, Position, ProvenBatch
 from dragon.log.listed_nodes import ListedNodes
 from dragon.log.queries import LogQueries
@@ -45,7 +45,6 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.handover import Handover, SignedMark
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.state import State
-from dragon.records import dataclass
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
 from dragon.storage.sqlite_faults import sqlite_fault
@@ -561,7 +560,7 @@ class Log(LogQueries):
         """Return what all entries say. Raises LogDamaged."""
         with self._database.write() as connection:
             check_structure(connection, self._database.path, (*_LARGE_TABLES, *tables()))
-            check_counts(connection)
+            check_counts(connection.exec_driver_sql)
             snapshot.delete(connection)
         self._next_snapshot = self._snapshot_entries
         derived = Derived.of(committees[0], self._blocks)

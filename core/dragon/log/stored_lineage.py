@@ -6,6 +6,7 @@ again, which needs no signature.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,6 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
 from dragon.protocol.lineage import Lineage
-from dragon.records import dataclass
 from dragon.storage.read_only import ReadOnlyDatabase
 
 _HAS_LOG: Final = "SELECT 1 FROM sqlite_master WHERE name = 'committees'"

@@ -8,13 +8,13 @@ committee could add entries at the end of a copy.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol import merkle
 from dragon.protocol.state import State
 from dragon.protocol.trust import Trust, certified_log
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

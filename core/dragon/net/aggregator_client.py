@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -13,7 +14,6 @@ from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.messages import Suspicion
 from dragon.protocol.period import MAX_PERIOD_FILE_BYTES, PeriodReport
-from dragon.records import dataclass
 
 # Errors by which an aggregator refuses an event of one signer, by the problem document's title.
 REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -10,7 +11,6 @@ from dragon import errors
 from dragon.encoding import MAX_INTEGER, Json, Members
 from dragon.net.http_client import HttpClient, HttpResponse
 from dragon.protocol.beats import SignedBeat
-from dragon.records import dataclass
 
 # Errors by which a service refuses a beat, by the title of the problem document.
 REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {

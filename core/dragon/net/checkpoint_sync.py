@@ -7,6 +7,7 @@ ledger is read from the last entry on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -23,7 +24,6 @@ from dragon.protocol.event import Event
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 
 DEADLINE_SECONDS: Final = 10.0  # for one request
 # For all entries of one operator; one that sends them singly could else delay a start for ever.

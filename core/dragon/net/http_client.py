@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, Self, cast
@@ -24,7 +25,6 @@ from dragon.net.connecting import AddressRefused
 from dragon.net.kept_connections import KeptConnections, Message
 from dragon.net.name_lookup import lookup_failure_reason
 from dragon.net.session import KeepingAdapter, make_session
-from dragon.records import dataclass
 
 MAX_RESPONSE_BYTES: Final = 64 * 1024
 MAX_QUOTED_CHARS: Final = 200  # of a peer's explanation

@@ -17,14 +17,13 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPResponse, IncompleteRead
 from typing import Any, Final, NamedTuple, Protocol, Self
 from urllib.parse import urlencode, urlsplit
 
 from requests.exceptions import InvalidURL
-
-from dragon.records import dataclass
 
 IDLE_SECONDS: Final = 1.5  # after which a connection is not used again
 MAX_AGE_SECONDS: Final = 30.0  # after which a connection is opened anew

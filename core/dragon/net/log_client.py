@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -11,7 +11,6 @@ from dragon import errors
 from dragon.encoding import Json, Members
 from dragon.net.http_client import HttpClient
 from dragon.protocol.log_entry import ProvenEntry
-from dragon.records import dataclass
 
 DEADLINE_SECONDS: Final = 5.0  # for one request
 MAX_ENTRY_BYTES: Final = 1 << 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from dragon.encoding import Json, Members, to_hex
@@ -16,7 +16,6 @@ from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.statements import statement_of
 from dragon.protocol.streams.submission import VoteRequest
-from dragon.records import dataclass
 
 READ_DEADLINE_SECONDS: Final = 5.0
 MAX_READ_BYTES: Final = 1 << 20

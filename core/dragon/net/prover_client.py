@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from dragon.errors import Unreachable
 from dragon.net.http_client import HttpClient
 from dragon.protocol.streams.statements import ReadingsStatement
-from dragon.records import dataclass
 from dragon.stark.blocks import verify_window, window_outputs
 from dragon.stark.readings import verify_readings
 

@@ -10,14 +10,13 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.net.target_network import NetworkFor, real_networks
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property, partial
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -23,7 +24,6 @@ from dragon.net import tls
 from dragon.net.connecting import Connector, seconds_left
 from dragon.net.deadlines import DeadlineSocket
 from dragon.net.kept_connections import KeptConnections, Peer
-from dragon.records import dataclass
 
 MAX_BODY_BYTES: Final = 1 << 20  # default limit of a response body
 MAX_HEADER_BYTES: Final = 128 * 1024  # everything else in a response

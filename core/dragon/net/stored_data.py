@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from dragon.encoding import Members
 from dragon.errors import BadAnswer
 from dragon.net.stream_client import StreamClient
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES, digest
-from dragon.records import dataclass
 from dragon.stark.commitment import DATA_DIGEST_BYTES
 
 PAGE_SIZE: Final = 1000  # chunks of one request, the service's maximum

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Self
@@ -33,7 +33,6 @@ from dragon.net.causes import OTHER_FAULT, UPGRADE_LOST, connection_fault
 from dragon.net.http_client import HttpClient, HttpResponse, quoted, retry_after
 from dragon.net.retries import Retries
 from dragon.net.tls import client_context, tls_failure_reason
-from dragon.records import dataclass
 
 DEADLINE_SECONDS: Final = 10.0  # for a request, for opening a socket, and between pings
 PONG_TIMEOUT_SECONDS: Final = 30.0

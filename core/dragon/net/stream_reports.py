@@ -6,6 +6,7 @@ Nothing that they answer is verified here: verify the report when it is written.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from dragon import errors
 from dragon.net.log_client import LogClient
@@ -20,7 +21,6 @@ from dragon.protocol.streams.stream_report import (
     StreamReport,
 )
 from dragon.protocol.trust import certified_log
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from dragon import errors
@@ -19,7 +19,6 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.receipt import Proven, Receipt
 from dragon.protocol.streams.window import WindowHeader
-from dragon.records import dataclass
 
 CERTIFIED: Final = "certified"  # the state of windows that the log has
 MAX_KEPT: Final = 64  # windows that are kept between two questions

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import Json, Members, from_hex, to_hex
 from dragon.errors import BadAnswer, InvalidEncoding
 from dragon.net.http_client import HttpClient
 from dragon.protocol.streams.submission import Submission
-from dragon.records import dataclass
 
 MAX_MISSING_OBJECTS: Final = 2
 MAX_VOTES: Final = 64

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,6 @@ from dragon.errors import SettingsError
 from dragon.net.causes import find_cause
 from dragon.net.deadlines import DeadlineSocket, TlsServerSocket, TlsSocket
 from dragon.net.tls_names import CA, CERTFILE, KEYFILE
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from flask import Flask
@@ -31,7 +31,6 @@ from dragon.node.addresses import (
     parse_address,
 )
 from dragon.node.rate_limits import ProcessorShare, Rate
-from dragon.records import dataclass
 
 PROBES: Final = frozenset(("/status", "/healthz", "/readyz"))
 BEATS_PATH: Final = "/beats"

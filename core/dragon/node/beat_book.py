@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import Counter
@@ -22,7 +23,6 @@ from dragon.node.metrics import gauges
 from dragon.protocol.beats import SignedBeat, heartbeat_check, heartbeat_checks
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.target_checks import HeartbeatCheck
-from dragon.records import dataclass
 
 TICK_SECONDS: Final = 1.0  # between two looks at the committee and at the clock
 MAX_TICK_SECONDS: Final = 5.0  # a longer pause: this process was suspended, and missed beats

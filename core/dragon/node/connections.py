@@ -9,9 +9,8 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
-
-from dragon.records import dataclass
 
 IPV6_NETWORK_BITS: Final = 64  # one client usually has a whole network of this size
 DEFAULT_CONNECTIONS: Final = 1024  # in all

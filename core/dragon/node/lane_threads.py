@@ -11,10 +11,9 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
-
-from dragon.records import dataclass
 
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)

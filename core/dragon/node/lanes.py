@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from dragon.node.lane_threads import Finished, LaneThreads
-from dragon.records import dataclass
 
 T = TypeVar("T")
 

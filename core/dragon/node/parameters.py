@@ -7,6 +7,7 @@ class LogsQuery(Query):
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import (
@@ -22,7 +23,6 @@ from pydantic_core import CoreSchema
 from dragon.encoding import MAX_INTEGER, MAX_INTEGER_DIGITS, check_id, from_hex
 from dragon.errors import IntegerOutOfRange, NotAnInteger, UnknownMember, UnknownValue
 from dragon.node.schemas import Schema
-from dragon.records import dataclass
 
 
 class Parameters(Schema):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
-
-from dragon.records import dataclass
 
 FIRST_PENALTY_SECONDS: Final = 1.0  # after an invalid window; each further one doubles it
 MAX_PENALTY_SECONDS: Final = 256.0

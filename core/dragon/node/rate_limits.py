@@ -12,11 +12,10 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from dragon.errors import RateLimited
-from dragon.records import dataclass
 
 MAX_ADDRESSES: Final = 4096  # addresses whose buckets are remembered, the last used ones
 ADVANCE_MS: Final = 5.0  # charged on admission, so that concurrent requests do not go unnoticed

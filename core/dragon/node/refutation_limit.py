@@ -12,9 +12,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
-
-from dragon.records import dataclass
 
 MAX_ADMITTED_KEPT: Final = 1024  # admitted windows that are not charged again
 

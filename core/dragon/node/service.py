@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from flask import Flask
@@ -13,7 +13,6 @@ from flask import Flask
 from dragon.errors import DiskError, InUse, LogDamaged
 from dragon.node import log_format
 from dragon.node.lanes import Lane
-from dragon.records import dataclass
 
 Loop = Callable[[threading.Event], None]
 LOOP_JOIN_SECONDS: Final = 1  # for the background loops to end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,6 @@ from dragon.net.tls import Tls
 from dragon.node.addresses import Network
 from dragon.protocol.committee import Committee
 from dragon.protocol.lineage import Lineage
-from dragon.records import dataclass
 
 MIN_TOKEN_CHARS: Final = 16
 MAX_INTEGER_DIGITS: Final = 9

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Self
 
 from dragon.errors import PeerError
 from dragon.node.beat_book import NewestBeat
 from dragon.protocol.claims.status import Status
-from dragon.records import dataclass
 
 ANSWERED: Final = "answered"  # the reason of every look that found the node up
 STATUS_CODE: Final = "status_code"  # the answer has an unexpected HTTP status

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.committee import Seated
 from dragon.protocol.rounds import Rounds
-from dragon.records import dataclass
 
 MAX_PROBED_ROUNDS: Final = 30  # rounds that are kept
 MAX_PROBES_KEPT: Final = 8192  # results of all kept rounds together; beyond, the oldest are left

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Self
 
 from dragon.node.beat_book import NewestBeat
 from dragon.probing.beats import NOT_HEARD_YET
 from dragon.probing.judgement import Judgement
 from dragon.protocol.claims.status import Status
-from dragon.records import dataclass
 
 NOT_LISTED: Final = "not_listed"  # why a node is not probed: no committee lists it any more
 LOOKING: Final = "looking"  # the first look at a slow target has not ended yet

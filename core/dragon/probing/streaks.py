@@ -7,12 +7,12 @@ counts, so that many requests for probes make no difference.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 from dragon.probing.lookup_faults import says_nothing
 from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

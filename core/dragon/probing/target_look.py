@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.net.runtime import Runtime
@@ -12,7 +13,6 @@ from dragon.probing.beats import LastBeat, no_beats
 from dragon.probing.judgement import Judgement
 from dragon.protocol.committee import Committee, Target
 from dragon.protocol.target_checks import HeartbeatCheck, HttpCheck, JsonRpcCheck, TcpCheck
-from dragon.records import dataclass
 
 HEIGHT_TTL_ROUNDS: Final = 3  # how long a height counts for the other targets of its group
 

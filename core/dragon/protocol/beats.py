@@ -11,6 +11,7 @@ receiver's clock, and only if it is later than every beat that came before.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Self
 
 from dragon import errors
@@ -19,7 +20,6 @@ from dragon.protocol import bls
 from dragon.protocol.committee import Committee, check_node_id
 from dragon.protocol.shape import Id, Integer, SignedShape
 from dragon.protocol.target_checks import HeartbeatCheck
-from dragon.records import dataclass
 
 MAX_CLOCK_OFFSET_MS: Final = 30_000  # of a machine's clock, either way, for its beats to count
 

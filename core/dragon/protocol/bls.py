@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from operator import mul
 from typing import Final, Self
@@ -26,7 +26,6 @@ from pyblst import final_verify, miller_loop
 from dragon.errors import BadSignature, InvalidPoint, InvalidSignature
 from dragon.protocol.multiplication import IDENTITY as _G2_IDENTITY
 from dragon.protocol.multiplication import weighted_sum
-from dragon.records import dataclass
 
 ORDER: Final = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
 SIGNATURE_DST: Final = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"

@@ -7,6 +7,7 @@ Anyone can verify a certificate with the committee file alone. An adversary may 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from dragon import errors
@@ -15,7 +16,6 @@ from dragon.protocol import bls
 from dragon.protocol.claims import Claim
 from dragon.protocol.claims.base import kind_named, kind_of
 from dragon.protocol.committee import MAX_LISTED, Committee
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, Self
 
@@ -50,7 +51,6 @@ from dragon.protocol.quorums import (
     quorum_of,
 )
 from dragon.protocol.rounds import Rounds
-from dragon.records import dataclass
 
 __all__ = [
     "DEFAULT_MAINTENANCE_NOTICE",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from dragon import errors
@@ -19,7 +19,6 @@ from dragon.protocol.target_checks import (
     decode_check,
     encode_check,
 )
-from dragon.records import dataclass
 
 MAX_RANK: Final = 63
 MAX_PORT: Final = 65535

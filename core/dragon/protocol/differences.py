@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import Json, to_hex
 from dragon.protocol import target_words
 from dragon.protocol.committee import Committee, Target
 from dragon.protocol.target_checks import HttpCheck
-from dragon.records import dataclass
 
 QUORUM_FOR: Final = "quorum for "  # how the name of such a difference begins
 KEY_CHARACTERS: Final = 18  # of a public key in a sentence: 0x and 16 digits

@@ -7,7 +7,7 @@ the same member files and terms gets the same file, and compares its short id wi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from dragon import errors
@@ -29,7 +29,6 @@ from dragon.protocol.quorums import DEFAULT_QUORUMS, QuorumRule
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.succession import Known, check_successor
 from dragon.protocol.target_checks import HeartbeatCheck, default_timeout_ms
-from dragon.records import dataclass
 
 Listed: TypeAlias = Operator | Expert | Owner
 

@@ -8,6 +8,7 @@ nobody is seated without having shown a working key and this very log.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Self, TypeAlias, cast
 
 from dragon import errors
@@ -16,7 +17,6 @@ from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate, check_signers, checked_sum
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import MAX_LISTED, Committee
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ are needed. Both end at the network's id, which a verifier pins.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Final, Self
@@ -24,7 +25,6 @@ from dragon.protocol.committee import MAX_EPOCH, UNSEALED, Committee, Sealed
 from dragon.protocol.committee_rules import check_all
 from dragon.protocol.handover import Handover
 from dragon.protocol.succession import Known, check_successor
-from dragon.records import dataclass
 
 MAX_LINEAGE_BYTES: Final = 64 << 20
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -13,7 +14,6 @@ from dragon.protocol.event import Event, decode, leaf
 from dragon.protocol.handover import SignedMark, decode_mark
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.trust import Anchor, Trust, certified_log
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from dragon.protocol.rounds import Rounds
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

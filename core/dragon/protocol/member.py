@@ -8,6 +8,7 @@ the way. A stolen member file gives the thief a member that cannot sign.
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import Final, Self
 
 from dragon import errors
@@ -24,7 +25,6 @@ from dragon.protocol.committee_file import (
     decode_possession,
 )
 from dragon.protocol.committee_rules import check_possession
-from dragon.records import dataclass
 
 KIND: Final = "member"
 MAX_FILE_BYTES: Final = 4096

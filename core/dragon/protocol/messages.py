@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from dragon.protocol.claims.status import Status
 from dragon.protocol.shape import Hex, Id, Integer, SignedShape
-from dragon.records import dataclass
 
 NONCE_SIZES: Final = range(16, 33)  # bytes
 

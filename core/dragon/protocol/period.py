@@ -8,6 +8,7 @@ all nodes, and a file of about 2 KB proves the seconds of one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Final, Self
 
@@ -21,7 +22,6 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.shape import Id, Integer, Shape
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 
 MAX_LEAF_PATH: Final = (MAX_PERIOD_NODES - 1).bit_length()  # hashes in a proof
 MAX_PERIOD_FILE_BYTES: Final = 4 << 20  # of a report; 8,192 leaves have 1.2 MB

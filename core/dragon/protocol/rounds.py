@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.errors import OffRound
-from dragon.records import dataclass
 
 SPAN_MARGIN_SECONDS: Final = 2  # by which the clocks of honest operators may differ
 

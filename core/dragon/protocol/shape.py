@@ -16,12 +16,11 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, Self, TypeAlias, get_args, get_origin, get_type_hints
 
 from dragon.encoding import DECIMAL_PATTERN, MAX_INTEGER, Json, Members, to_hex
 from dragon.protocol import signing
-from dragon.records import dataclass
 
 # A bound of an integer: fixed, or computed from the fields before it.
 Bound: TypeAlias = int | Callable[[Mapping[str, Any]], int]

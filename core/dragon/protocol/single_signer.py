@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from dragon import errors
@@ -10,7 +11,6 @@ from dragon.encoding import Json, Members, to_hex
 from dragon.protocol import bls
 from dragon.protocol.claims.base import EventClaim
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 
 C = TypeVar("C", bound=EventClaim)
 

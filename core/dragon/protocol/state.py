@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Self
 
 from dragon.encoding import check_id
@@ -18,7 +18,6 @@ from dragon.protocol.committee import UNSEALED, Committee, Sealed
 from dragon.protocol.history import History
 from dragon.protocol.marks import Mark
 from dragon.protocol.succession import Known
-from dragon.records import dataclass
 
 __all__ = ["History", "Mark", "State", "StreamState", "Transition"]
 

@@ -7,13 +7,13 @@ takes another id and another key. A rotation is the same id with a new key.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final, Self
 
 from dragon import errors
 from dragon.encoding import MAX_INTEGER, Json, canonical, to_hex
 from dragon.protocol.committee import Committee, Sealed
 from dragon.protocol.committee_rules import MAX_BATCH_BYTES, certificate_members
-from dragon.records import dataclass
 
 _HANDOVER: Final = "handover"
 

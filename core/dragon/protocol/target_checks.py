@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, Self, TypeAlias
 
 from dragon import errors
 from dragon.encoding import MAX_INTEGER, Json, Members, canonical, check_id, parse, to_hex
 from dragon.protocol import bls
-from dragon.records import dataclass
 
 MAX_TEXT_CHARS: Final = 256  # of a text that an answer must or must not contain
 MAX_STATUS_RANGES: Final = 16

@@ -8,6 +8,7 @@ handover, must cover it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from dragon import errors
@@ -19,7 +20,6 @@ from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.handover import Handover, SignedMark
 from dragon.protocol.lineage import Lineage
-from dragon.records import dataclass
 
 
 class Signed(Protocol):

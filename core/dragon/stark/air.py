@@ -7,9 +7,9 @@ statements only through this interface.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from dragon.records import dataclass
 from dragon.stark import extension as ext
 from dragon.stark.extension import Element
 from dragon.stark.parameters import Lengths, Parameters

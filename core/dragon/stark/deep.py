@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from dragon.records import dataclass
 from dragon.stark import extension as ext
 from dragon.stark import field
 from dragon.stark.extension import Element

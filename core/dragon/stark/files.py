@@ -12,12 +12,11 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from dragon import errors
 from dragon.encoding import Json, Members, parse, to_hex
-from dragon.records import dataclass
 from dragon.stark.airs.rescue_chain import HASHES_PER_PERIOD, MAX_CHAIN, RescueChainAir
 from dragon.stark.commitment import encode_output
 from dragon.stark.field import P

@@ -7,10 +7,10 @@ names one set to accept. Never try several sets in turn: the weakest one would s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from dragon.records import dataclass
 from dragon.stark.field import log2
 from dragon.stark.parameters import Parameters, Slack
 from dragon.stark.refusal import ProofRefused, Reason

@@ -7,10 +7,10 @@ forger's choice, forging is easy (section 10.3).
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from dragon.records import dataclass
 from dragon.stark.field import TWO_ADICITY, ceil_log2, log2, root_of_unity
 from dragon.stark.hashchain import MAX_GRINDING_BITS, blake2s_256
 from dragon.stark.refusal import ProofRefused, Reason

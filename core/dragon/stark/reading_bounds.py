@@ -7,10 +7,10 @@ weights are public and depend on the width only. The sums that digits can reach 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from dragon.records import dataclass
 from dragon.stark.commitment import READING_OFFSET
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.rescue import WIDTH

@@ -5,11 +5,10 @@ Bounds are strings of decimal digits: a sum may pass 2^53 - 1.
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Final
 
 from dragon.encoding import Json, Members, from_hex, to_hex
-from dragon.records import dataclass
 from dragon.stark.airs.readings import ReadingsAir
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.commitment import OUTPUT_BYTES

@@ -14,11 +14,11 @@ refuted in 2025 (ePrint 2025/2010, 2025/2046), and near capacity over prime fiel
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from math import floor, log2, sqrt
 from typing import Final
 
-from dragon.records import dataclass
 from dragon.stark.field import P
 from dragon.stark.parameter_sets import BLOCK_ROWS, ParameterSet, named_set
 from dragon.stark.parameters import Lengths, Parameters

@@ -11,13 +11,13 @@ import hmac
 import json
 import unicodedata
 import uuid
+from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from dragon import errors
 from dragon.encoding import Members, parse
-from dragon.records import dataclass
 
 DERIVED_BYTES: Final = 32
 MAX_DERIVED_BYTES: Final = 1024  # of `dklen` in a file

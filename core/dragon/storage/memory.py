@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dragon.records import dataclass
 from dragon.storage.control_groups import CGROUPS, PROC, folders, read
 
 

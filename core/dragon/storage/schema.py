@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from dragon.errors import DatabaseTooNew
-from dragon.records import dataclass
 
 Query = Callable[[str], Iterable[Sequence[Any]]]  # SQL → rows
 

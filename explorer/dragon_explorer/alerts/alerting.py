@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -12,7 +13,6 @@ from prometheus_client.metrics_core import Metric
 
 from dragon.net.http_client import HttpClient
 from dragon.net.runtime import Runtime
-from dragon.records import dataclass
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk
 from dragon_explorer.alerts import episodes

@@ -6,6 +6,7 @@ Outages of nodes, invalid windows, handovers, and announcements of maintenance.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from dragon.encoding import to_hex
@@ -15,7 +16,6 @@ from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.log_entry import LogEntry
-from dragon.records import dataclass
 from dragon_explorer.alerts.conditions import OF_NODES, Condition
 from dragon_explorer.alerts.config import Rule
 from dragon_explorer.alerts.episodes import Episode, Episodes

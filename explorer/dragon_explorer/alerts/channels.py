@@ -8,14 +8,13 @@ import hmac
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from dragon.errors import BadAnswer, DragonError, PeerError
 from dragon.net.http_client import HttpClient
-from dragon.records import dataclass
 from dragon_explorer.alerts.outbox import Message
 from dragon_explorer.alerts.routes import APPRISE, PREFIX, Route
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
-
-from dragon.records import dataclass
 
 
 class Condition(enum.StrEnum):

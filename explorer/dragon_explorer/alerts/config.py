@@ -6,13 +6,12 @@ Every mistake is one sentence that begins with the key. No sentence quotes a sec
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
 from dragon.errors import SettingsError
-from dragon.records import dataclass
 from dragon_explorer.alerts.conditions import FACTS, HELD_BACK, OF_NODES, Condition
 from dragon_explorer.alerts.reading import Mistakes, Table
 from dragon_explorer.alerts.routes import Route, read_route, url_fault

@@ -8,10 +8,10 @@ never told. The end of an incident that was told is told at once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.protocol.committee import Seated
-from dragon.records import dataclass
 from dragon_explorer.alerts.conditions import HELD_BACK, Condition
 from dragon_explorer.alerts.episodes import Episode
 from dragon_explorer.maintenance import Maintenance, Window

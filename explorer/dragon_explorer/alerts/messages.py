@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,7 +13,6 @@ from dragon.encoding import Json, canonical, to_hex
 from dragon.protocol.claims.base import utc
 from dragon.protocol.committee import Seated
 from dragon.protocol.event import Event
-from dragon.records import dataclass
 from dragon_explorer.alerts.conditions import FACTS, OF_NODES, Condition
 from dragon_explorer.alerts.episodes import NO_POSITION, Episode
 from dragon_explorer.alerts.holding import Holding

@@ -7,11 +7,11 @@ id is the same for every attempt.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, text
 
-from dragon.records import dataclass
 from dragon.storage.database import Database
 
 WAITING, DELIVERED, FAILED, DROPPED = "waiting", "delivered", "failed", "dropped"

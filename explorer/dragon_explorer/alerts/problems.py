@@ -6,11 +6,11 @@ Everything but flapping is uncertified.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.protocol.claims.base import utc
 from dragon.protocol.claims.status import Transition
-from dragon.records import dataclass
 from dragon.storage.disk import Disk
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.live.board import Part, Report, StreamReport

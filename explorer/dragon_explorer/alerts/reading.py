@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final
-
-from dragon.records import dataclass
 
 MAX_TEXT_CHARS: Final = 2000
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,32}")

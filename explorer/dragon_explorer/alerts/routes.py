@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from dragon.records import dataclass
 from dragon_explorer.alerts.reading import Table
 from dragon_explorer.toml_files import read_regular
 

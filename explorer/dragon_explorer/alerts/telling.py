@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from sqlalchemy import Connection
 
-from dragon.records import dataclass
 from dragon_explorer.alerts.conditions import FACTS, OF_STREAMS, Condition
 from dragon_explorer.alerts.config import AlertsConfig, Rule
 from dragon_explorer.alerts.episodes import Episode, Episodes

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 from typing import Final, NamedTuple, cast
-
-from dragon.records import dataclass
 
 _SUMS: Final = struct.Struct("<IIII")
 _MOST: Final = 0xFFFF_FFFF

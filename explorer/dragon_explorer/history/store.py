@@ -10,12 +10,11 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from sqlalchemy import Connection, text
 
-from dragon.records import dataclass
 from dragon.storage.database import Database
 from dragon_explorer.history.damage import NotedDamage
 from dragon_explorer.history.recent import Key, RecentBlocks, SumsByMinute, pack, unpack

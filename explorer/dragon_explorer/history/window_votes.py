@@ -6,7 +6,7 @@ The log says who signed a certificate. Only the votes say who refused, why, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,7 +15,6 @@ from sqlalchemy import text
 from dragon.encoding import from_hex
 from dragon.log.store import Log
 from dragon.protocol.merkle import HASH_BYTES
-from dragon.records import dataclass
 from dragon.storage.database import Database
 from dragon_explorer.history.damage import NotedDamage
 from dragon_explorer.live import answers

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
-from dragon.records import dataclass
 from dragon_explorer.live import answers
 
 T = TypeVar("T")

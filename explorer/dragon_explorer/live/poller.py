@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-from dragon.records import dataclass
 from dragon_explorer.live.board import Board, Report
 from dragon_explorer.live.sources import Source
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
 from dragon.errors import BadAnswer, PeerError
 from dragon.net.http_client import HttpClient
-from dragon.records import dataclass
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import (
     AggregatorReport,

@@ -6,12 +6,12 @@ page says how to get one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from dragon import errors
 from dragon.protocol.claims.period import MAX_PERIOD_SECONDS
-from dragon.records import dataclass
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.feed import rfc3339
 from dragon_explorer.views.incidents import trust_file

@@ -5,9 +5,9 @@ Of an address only the host is shown, of a secret nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-from dragon.records import dataclass
 from dragon_explorer.alerts.alerting import Alerting
 from dragon_explorer.alerts.delivery import Worker
 from dragon_explorer.alerts.episodes import NO_POSITION, Episode

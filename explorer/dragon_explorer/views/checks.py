@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee, Target
@@ -13,7 +14,6 @@ from dragon.protocol.target_checks import (
     TcpCheck,
     TlsCheck,
 )
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import to_hex
 from dragon.protocol.committee import short_id
-from dragon.records import dataclass
 from dragon_explorer.epochs import NodeKind
 from dragon_explorer.history.spans import DAY, HOUR, MINUTE, Span, Sums
 from dragon_explorer.history.store import ANSWER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from dragon import errors
@@ -11,7 +12,6 @@ from dragon.log.queries import Seating
 from dragon.protocol.claims.base import kinds
 from dragon.protocol.committee import Committee, short_id
 from dragon.protocol.handover import Handover, newcomers
-from dragon.records import dataclass
 from dragon_explorer.epochs import Epoch
 from dragon_explorer.lineage_file import lineage_epoch
 from dragon_explorer.sources import Sources

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from dragon.encoding import MAX_INTEGER, to_hex
-from dragon.records import dataclass
 from dragon_explorer.index import Outage
 from dragon_explorer.maintenance import Window
 from dragon_explorer.sources import Sources

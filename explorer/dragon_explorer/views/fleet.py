@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 
-from dragon.records import dataclass
 from dragon_explorer.live import answers
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.health import FleetHealth, health

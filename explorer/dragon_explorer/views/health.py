@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 from dragon.encoding import from_hex, to_hex
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon_explorer.certainty import doubt
 from dragon_explorer.live.board import OperatorReport, Part
 from dragon_explorer.sources import Sources

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Final
 
 from pydantic import ValidationError
@@ -13,7 +13,6 @@ from dragon.encoding import to_hex
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.log_entry import ProvenEntry
-from dragon.records import dataclass
 from dragon_explorer.history.store import Gathering as StoredGathering
 from dragon_explorer.index import Outage
 from dragon_explorer.live import answers

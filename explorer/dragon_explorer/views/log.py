@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from dragon.encoding import MAX_INTEGER, to_hex
@@ -11,7 +12,6 @@ from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.event import signers_of
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.single_signer import SingleSigned
-from dragon.records import dataclass
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.epochs import HandoverFacts, handover_facts
 from dragon_explorer.views.health import FleetHealth, OperatorState, health, operator_states

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal
 
-from dragon.records import dataclass
 from dragon_explorer.maintenance import Window
 from dragon_explorer.sources import Sources
 

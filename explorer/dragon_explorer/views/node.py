@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-from dragon.records import dataclass
 from dragon_explorer.history.spans import Points, Span, span_for
 from dragon_explorer.history.store import RESPONSE
 from dragon_explorer.sources import Sources

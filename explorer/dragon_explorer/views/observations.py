@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from dragon.probing.probe_result import NO_EVIDENCE
 from dragon.protocol.committee import byzantine_faults
 from dragon.protocol.target_checks import TlsCheck
-from dragon.records import dataclass
 from dragon_explorer.live import answers
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.health import is_fresh

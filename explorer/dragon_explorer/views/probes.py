@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Final
 
-from dragon.records import dataclass
 from dragon_explorer.live import answers
 from dragon_explorer.live.answers import UP
 from dragon_explorer.sources import Sources

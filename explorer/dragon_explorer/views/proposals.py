@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from dragon.encoding import from_hex, to_hex
@@ -16,7 +17,6 @@ from dragon.protocol.committee import Committee, Operator, byzantine_faults, sho
 from dragon.protocol.differences import allows_private, differences
 from dragon.protocol.handover import newcomers
 from dragon.protocol.succession import check_successor
-from dragon.records import dataclass
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.health import OperatorState, is_fresh, operator_state
 

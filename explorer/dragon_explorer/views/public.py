@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Literal
 
 from dragon.encoding import MAX_INTEGER
-from dragon.records import dataclass
 from dragon_explorer import public_page as page
 from dragon_explorer.index import Outage
 from dragon_explorer.sources import Sources

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dragon.probing.probe_result import NO_EVIDENCE
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import Rounds as RoundsRule
-from dragon.records import dataclass
 from dragon_explorer.epochs import Epoch
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import AggregatorReport

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
 
 from dragon.log.index_tables import Applied
 from dragon.protocol.claims.endorsement import EndorsementClaim
-from dragon.records import dataclass
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.stream_readings import StreamReadings, stream_readings
 from dragon_explorer.views.streams import StreamRowView, find_stream

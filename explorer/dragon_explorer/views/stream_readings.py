@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any, Final
 
 from dragon.encoding import canonical, to_hex
@@ -11,7 +12,6 @@ from dragon.log.index_tables import Applied
 from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.stream_summary import bounds_of
-from dragon.records import dataclass
 from dragon_explorer.sources import Sources
 
 MAX_UNCLAIMED: Final = 50

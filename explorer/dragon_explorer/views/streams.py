@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from dragon import errors
 from dragon.encoding import to_hex
 from dragon.log.index_tables import StreamRow
-from dragon.records import dataclass
 from dragon_explorer.live import answers
 from dragon_explorer.sources import Sources
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from dragon.protocol.claims.status import Status
-from dragon.records import dataclass
 from dragon_explorer.certainty import doubt
 from dragon_explorer.index import DAY_SECONDS, DOWN, MAINTENANCE, UNKNOWN, UP
 from dragon_explorer.sources import Sources

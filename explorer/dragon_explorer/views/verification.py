@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from dragon.errors import DragonError, WrongCommittee
@@ -13,7 +14,6 @@ from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
 from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 
 LineOutcome = Literal["holds", "refused", "absent"]
 Verdict = Literal["verified", "incomplete", "refused"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dragon.encoding import Json, parse, to_hex
@@ -30,7 +30,6 @@ from dragon.protocol.streams.receipt_verification import (
 )
 from dragon.protocol.streams.stream_report import is_report
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 from dragon_explorer.epochs import Epochs
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.incidents import trust_file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import floor
 from typing import Final
 
@@ -11,7 +12,6 @@ from dragon.encoding import to_hex
 from dragon.log.index_tables import Applied
 from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.streams.votes import Vote, decided_votes
-from dragon.records import dataclass
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.security import window_level_bits, window_security
 from dragon_explorer.history.window_votes import VotedWindow

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from dragon.encoding import to_hex
 from dragon.log.index_tables import Applied
 from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.streams.votes import StatedVote, Vote, pending_votes
-from dragon.records import dataclass
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.security import window_level_bits
 from dragon_explorer.history.window_votes import VotedWindow

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
 
 from dragon.errors import SettingsError
-from dragon.records import dataclass
 from dragon_sequencer import bn254
 from dragon_sequencer.finality import FINAL_STATE
 from dragon_sequencer.nodes import STATIC_TAG

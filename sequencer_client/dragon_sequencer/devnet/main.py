@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -15,7 +16,6 @@ from flask import Flask
 
 from dragon.errors import SettingsError
 from dragon.node.settings import Environment
-from dragon.records import dataclass
 from dragon_sequencer import bn254
 from dragon_sequencer.devnet.app import create_app
 from dragon_sequencer.devnet.faults import Faults

@@ -10,12 +10,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate, count, pairwise, takewhile
 from typing import Any, Final
 
 from dragon.errors import DragonError
-from dragon.records import dataclass
 from dragon_sequencer import bn254
 from dragon_sequencer.devnet.faults import Faults, LeaderChange, tampered
 from dragon_sequencer.devnet.storage import Storage

@@ -10,10 +10,10 @@ import json
 import sqlite3
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from dragon.records import dataclass
 from dragon_sequencer.finality import FINAL_STATE, GENESIS, Proof
 from dragon_sequencer.nodes import STATIC_TAG
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -19,7 +20,6 @@ from prometheus_client import Counter
 from dragon.encoding import to_hex
 from dragon.errors import ArchiveUnavailable, ChunkDamaged, DiskError
 from dragon.net.runtime import Runtime
-from dragon.records import dataclass
 from dragon_stream.archive.index import ArchiveIndex, Total
 from dragon_stream.archive.objects import (
     ArchivedObject,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from dragon.records import dataclass
 from dragon.storage.database import Database
 from dragon_stream.archive.index import ArchiveIndex
 from dragon_stream.archive.objects import (

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from dragon.records import dataclass
 from dragon.storage.database import Database
 from dragon_stream.archive.objects import ArchivedObject, Kind, State
 from dragon_stream.damage import Damage

@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from dragon.errors import ArchiveUnavailable
-from dragon.records import dataclass
 from dragon_stream.records import SUFFIX
 
 PIECE_BYTES: Final = 1 << 20  # of a body that is read piece by piece, approximately

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from dragon.records import dataclass
 from dragon_stream.archive.index import ArchivedProof
 from dragon_stream.archive.objects import ArchivedObject, Kind
 from dragon_stream.damage import Damaged

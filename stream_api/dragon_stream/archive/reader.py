@@ -11,11 +11,10 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from dragon.errors import ArchiveUnavailable, Busy
-from dragon.records import dataclass
 from dragon_stream.archive.index import ArchiveIndex
 from dragon_stream.archive.objects import (
     ArchivedObject,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import configparser
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from dragon.errors import SettingsError
 from dragon.node.settings import Environment
-from dragon.records import dataclass
 from dragon_stream.archive.room import MEGABYTE
 
 DEFAULT_REGION: Final = "us-east-1"  # what most services that are not Amazon's expect

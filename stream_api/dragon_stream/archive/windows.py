@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import text
 
-from dragon.records import dataclass
 from dragon.storage.database import Database
 
 MAX_WINDOWS: Final = 4096  # windows that are looked at together

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from flask import Response, jsonify, request
@@ -22,7 +23,6 @@ from dragon.node.parameters import NoParameters, Query, integer
 from dragon.protocol.claims.window import WINDOW_SETS
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 from dragon.protocol.streams.readings import Readings
-from dragon.records import dataclass
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon_stream import schemas
 from dragon_stream.archive.room import FULL

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from dragon.records import dataclass
 from dragon_explorer.live.board import AggregatorReport, Board, Report
 from dragon_explorer.live.pollers import Pollers
 from dragon_explorer.live.sources import Source

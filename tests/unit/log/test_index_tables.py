@@ -265,6 +265,31 @@ def test_an_audit_finds_changes_to_the_tables(copy: Path, statement: str) -> Non
         audit(copy, COMMITTEE)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE statement_counts SET windows = windows + 1 WHERE statement = 'readings'",
+        "UPDATE statement_counts SET windows = CAST(windows AS BLOB)",
+        "UPDATE statement_counts SET statement = 'blocks' WHERE statement = ''",
+        "DELETE FROM statement_counts WHERE statement = 'readings'",
+        "DELETE FROM statement_counts",
+        "INSERT INTO statement_counts VALUES ('x', '', 1)",
+    ],
+)
+def test_an_audit_finds_changes_to_the_counts_of_windows(copy: Path, statement: str) -> None:
+    change(copy, statement)
+
+    with pytest.raises(errors.LogDamaged, match="table statement_counts: the number for stream"):
+        audit(copy, COMMITTEE)
+
+
+def test_a_long_text_in_the_counts_is_quoted_in_part(copy: Path) -> None:
+    change(copy, f"INSERT INTO statement_counts VALUES ('{'x' * 1000}', '', 1)")
+
+    with pytest.raises(errors.LogDamaged, match=r"for stream x{66} is wrong"):
+        audit(copy, COMMITTEE)
+
+
 BEFORE_STATEMENTS = (
     "DROP TABLE snapshot",
     "DROP TRIGGER windows_counted",

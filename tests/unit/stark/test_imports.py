@@ -50,7 +50,7 @@ def test_the_verifier_uses_pure_parts_of_the_standard_library_only(module: Path)
     foreign = {name.split(".")[0] for name in imported - own}
     assert foreign <= sys.stdlib_module_names - IMPURE
     assert all(
-        name.startswith("dragon.stark.") or name in ("dragon.errors", "dragon.records")
+        name.startswith("dragon.stark.") or name == "dragon.errors"
         for name in own - {"dragon.stark"}
     )
     apart = ("dragon.stark.prover", *(f"dragon.stark.{name}" for name in READING))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pytest
 
-from dragon.records import dataclass
 from dragon.stark import extension as ext
 from dragon.stark import ziggy
 from dragon.stark.air import Family

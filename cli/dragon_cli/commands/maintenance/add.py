@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,6 @@ import click
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
-from dragon.records import dataclass
 from dragon_cli.completions import complete_nodes
 from dragon_cli.durations import DURATION_FORMS, DurationType
 from dragon_cli.fleet import announced, current, queries

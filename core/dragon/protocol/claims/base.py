@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
@@ -19,7 +20,6 @@ from dragon.encoding import Json
 from dragon.errors import NotApplicable, UnknownKind
 from dragon.protocol.committee import Committee, QuorumRule
 from dragon.protocol.shape import SignedShape
-from dragon.records import dataclass
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State

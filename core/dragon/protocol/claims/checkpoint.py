@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from dragon import errors
@@ -11,7 +11,6 @@ from dragon.protocol.claims.base import EventClaim, Kind, RootAt, register, utc
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
 from dragon.protocol.marks import Mark
 from dragon.protocol.shape import Hex, Integer
-from dragon.records import dataclass
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State

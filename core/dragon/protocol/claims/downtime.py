@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from dragon.protocol.claims.base import Claim, Kind, register, utc
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
 from dragon.protocol.shape import Hex, Id, Integer
-from dragon.records import dataclass
 
 
 def _unaccounted(claim: Mapping[str, int]) -> int:

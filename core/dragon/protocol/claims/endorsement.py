@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from dragon import errors
@@ -11,7 +11,6 @@ from dragon.encoding import to_hex
 from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
 from dragon.protocol.claims.verdict import Verdict
 from dragon.protocol.shape import HASH, Id, Integer
-from dragon.records import dataclass
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State

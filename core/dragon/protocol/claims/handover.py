@@ -7,7 +7,7 @@ to its own id. `dragon.protocol.handover` has the event that carries both.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from dragon import errors
@@ -17,7 +17,6 @@ from dragon.protocol.claims.checkpoint import check_agrees
 from dragon.protocol.committee import DEFAULT_QUORUMS, MAX_EPOCH, Committee
 from dragon.protocol.marks import Mark
 from dragon.protocol.shape import HASH, Hex, Integer
-from dragon.records import dataclass
 
 HANDOVERS: Final = "@handovers"  # their ordering key
 

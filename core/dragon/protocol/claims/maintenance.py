@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from dragon import errors
 from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
 from dragon.protocol.history import History
 from dragon.protocol.shape import Id, Integer
-from dragon.records import dataclass
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from dragon.encoding import MAX_INTEGER, to_hex
@@ -10,7 +11,6 @@ from dragon.protocol.claims.base import Claim, Kind, register, utc
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
 from dragon.protocol.shape import Hex, Integer
-from dragon.records import dataclass
 
 MAX_PERIOD_SECONDS: Final = 366 * 86_400  # of the interval: any year
 MAX_PERIOD_NODES: Final = 8192  # leaves of one report: as many as a committee can list

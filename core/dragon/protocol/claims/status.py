@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from dragon import errors
@@ -14,7 +14,6 @@ from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, 
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
 from dragon.protocol.history import History
 from dragon.protocol.shape import Id, Integer
-from dragon.records import dataclass
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State

@@ -7,11 +7,10 @@ the next window, and each expert's newest endorsements.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from dragon.protocol.claims.endorsement import ExpertRecord
 from dragon.protocol.claims.window import WindowClaim
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

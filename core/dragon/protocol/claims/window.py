@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from dragon import errors
@@ -13,7 +13,6 @@ from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, 
 from dragon.protocol.claims.verdict import Verdict
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
 from dragon.protocol.shape import HASH, Integer, Word
-from dragon.records import dataclass
 from dragon.stark.parameter_sets import SETS
 from dragon.stark.parameters import Slack
 

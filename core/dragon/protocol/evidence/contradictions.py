@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from dragon.protocol.claims.base import utc
@@ -17,7 +18,6 @@ from dragon.protocol.evidence.record import AnswerRecord, LookRecord, Record
 from dragon.protocol.evidence.verification import VerifiedEvidence, VerifiedRecords
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import SPAN_MARGIN_SECONDS
-from dragon.records import dataclass
 
 _BY_PROBE = (RefusalReason.SEES_UP, RefusalReason.SEES_DOWN)
 

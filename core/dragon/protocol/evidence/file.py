@@ -7,6 +7,7 @@ collector saw.
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
 from dragon import errors
@@ -14,7 +15,6 @@ from dragon.encoding import Json, Members, canonical, parse
 from dragon.protocol.committee import MAX_LISTED
 from dragon.protocol.evidence.seal import SealedRecord, SignedSeal
 from dragon.protocol.log_entry import ProvenEntry
-from dragon.records import dataclass
 
 MAX_RECORDS_PER_OPERATOR: Final = 2000
 MAX_EVIDENCE_BYTES: Final = 16 << 20

@@ -8,6 +8,7 @@ it begins, and one that covers the whole run when it ends.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from dragon import errors
@@ -16,7 +17,6 @@ from dragon.protocol import merkle
 from dragon.protocol.claims.status import Status
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.shape import HASH, Codec, Id, Integer, Shape, Word
-from dragon.records import dataclass
 
 ATTESTED: Final = "attested"  # the operator has signed the claim
 NO_RECORD: Final = bytes(32)  # the hash before an operator's first record about a node

@@ -10,6 +10,7 @@ The root that is signed has a kind of its own, so a seal is never valid as an at
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar, Final, Self
 
@@ -18,7 +19,6 @@ from dragon.errors import InvalidProof
 from dragon.protocol import bls, merkle
 from dragon.protocol.evidence.record import Record, record_from_json
 from dragon.protocol.shape import HASH, Hex, Id, Integer, SignedShape
-from dragon.records import dataclass
 
 CHAIN_BYTES: Final = 16
 NO_SEAL: Final = bytes(32)  # the hash before an operator's first seal

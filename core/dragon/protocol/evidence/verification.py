@@ -7,6 +7,7 @@ that it really saw it, and why an operator is silent.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from dragon import errors
@@ -19,7 +20,6 @@ from dragon.protocol.evidence.seal import SealedRecord, SignedSeal
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Never, Self, TypeAlias
 
 from dragon import errors
@@ -23,7 +24,6 @@ from dragon.protocol.streams.statements import statement_of
 from dragon.protocol.streams.window import WindowHeader, is_signed
 from dragon.protocol.streams.window_readings import readings_header_fault
 from dragon.protocol.trust import Trust, certified_log
-from dragon.records import dataclass
 
 Refused: TypeAlias = type[errors.StreamReportRefused] | type[errors.SpotCheckRefused]
 

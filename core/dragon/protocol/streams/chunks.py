@@ -10,13 +10,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final, Self, TypeAlias
 
 from dragon import errors
 from dragon.encoding import MAX_INTEGER, Json, Members, parse
 from dragon.protocol import merkle
 from dragon.protocol.shape import Hex, Integer, Shape
-from dragon.records import dataclass
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.commitment import (
     DATA_DIGEST_BYTES,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from dragon.protocol.streams.reading_sums import StatedSum
 from dragon.protocol.streams.readings import Readings
-from dragon.records import dataclass
 from dragon.stark.reading_bounds import ReadingBounds
 
 

@@ -7,6 +7,7 @@ streams is needed.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final, Self
 
@@ -15,7 +16,6 @@ from dragon.encoding import Json, Members, canonical, parse, to_hex
 from dragon.protocol import bls
 from dragon.protocol.claims.window import WINDOW_SETS
 from dragon.protocol.streams.readings import Readings
-from dragon.records import dataclass
 from dragon.stark.commitment import OUTPUT_BYTES, decode_output
 from dragon.stark.refusal import ProofRefused
 

@@ -8,6 +8,7 @@ prevents a vote is a refusal with a reason.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NoReturn, Self
 
 from dragon.encoding import Json, Members
@@ -29,7 +30,6 @@ from dragon.protocol.streams.window import (
     is_signed,
 )
 from dragon.protocol.streams.window_readings import readings_chunks_fault, readings_header_fault
-from dragon.records import dataclass
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.refusal import ProofRefused
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import enum
 import json
 import re
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NoReturn
 
 from dragon import errors
 from dragon.encoding import is_deeper, is_unicode
-from dragon.records import dataclass
 from dragon.stark.commitment import READING_OFFSET
 
 MAX_READING: Final = READING_OFFSET - 1  # in size

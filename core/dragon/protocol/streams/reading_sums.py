@@ -6,11 +6,11 @@ readings, except for a stated sum, whose A stands in the signed header.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from dragon import errors
 from dragon.encoding import Json, Members
-from dragon.records import dataclass
 from dragon.stark.reading_bounds import SPAN_LIMIT
 
 MAX_SUM: Final = 1 << 71  # in size; no sum of the readings of a window is larger

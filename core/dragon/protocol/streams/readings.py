@@ -7,6 +7,7 @@ are covered by the stream's id, so other bounds or another rule make another str
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final, Self
 
 from dragon import errors
@@ -22,7 +23,6 @@ from dragon.protocol.streams.reading_sums import (
     TotalSum,
     sum_from_json,
 )
-from dragon.records import dataclass
 from dragon.stark.commitment import NO_READING
 from dragon.stark.reading_bounds import MAX_READINGS, RANGE_LIMIT, ReadingBounds
 

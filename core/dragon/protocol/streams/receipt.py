@@ -8,7 +8,7 @@ the digest of one chunk, but not of any other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Self, TypeVar
 
@@ -23,7 +23,6 @@ from dragon.protocol.streams.chunks import ChunkHeader, chunks_from_json
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.protocol.streams.window import WindowHeader, is_signed
-from dragon.records import dataclass
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.commitment import OPENING_BYTES
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NoReturn
 
 from dragon import errors
-from dragon.records import dataclass
 
 
 class Outcome(enum.StrEnum):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
 from typing import Annotated, ClassVar, Final, Self
@@ -27,7 +28,6 @@ from dragon.protocol.shape import HASH, Hex, Integer, Shape
 from dragon.protocol.streams.certified_window import CertifiedWindow, take_path
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES, ChunkHeader
 from dragon.protocol.streams.descriptor import Descriptor
-from dragon.records import dataclass
 from dragon.stark.commitment import OPENING_BYTES
 
 NONCE_BYTES: Final = 32

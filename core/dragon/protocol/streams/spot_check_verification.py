@@ -7,6 +7,7 @@ not opened, or whose data is not what was committed to, is a failed chunk of a v
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, NoReturn
 
@@ -36,7 +37,6 @@ from dragon.protocol.streams.spot_check import (
 )
 from dragon.protocol.streams.window import WindowHeader
 from dragon.protocol.trust import Trust
-from dragon.records import dataclass
 from dragon.stark.commitment import is_opening
 
 NOT_ANSWERED: Final = "not_answered"  # the answer does not have the chunk

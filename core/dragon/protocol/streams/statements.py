@@ -7,6 +7,7 @@ signed headers and the chunk headers (sections 19.10 and 19.16).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dragon.protocol.claims.window import Statement
 from dragon.protocol.streams.chunks import ChunkHeader
@@ -14,7 +15,6 @@ from dragon.protocol.streams.closing import HeaderClaim
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.window import WindowHeader, outputs
-from dragon.records import dataclass
 from dragon.stark.blocks import verify_window
 from dragon.stark.reading_bounds import ReadingBounds
 from dragon.stark.readings import readings_statement, verify_readings

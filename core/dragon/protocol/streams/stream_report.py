@@ -9,7 +9,7 @@ path differs from that of the window before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import takewhile
 from typing import ClassVar, Final, Self
@@ -24,7 +24,6 @@ from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.protocol.streams.receipt import Proven
 from dragon.protocol.streams.window import WindowHeader
-from dragon.records import dataclass
 from dragon.stark.blocks import MAX_CHUNKS
 
 MAX_LINE_BYTES: Final = 2 << 20  # enough for the chunk headers and the proof of the largest window

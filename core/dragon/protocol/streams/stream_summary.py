@@ -7,7 +7,7 @@ checked when a chunk is disclosed, see `dragon.protocol.streams.spot_check`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from dragon.encoding import Json, to_hex
@@ -18,7 +18,6 @@ from dragon.protocol.streams.reading_sums import NoSum
 from dragon.protocol.streams.reading_text import decimal_text
 from dragon.protocol.streams.readings import Readings
 from dragon.protocol.streams.window import WindowHeader
-from dragon.records import dataclass
 from dragon.stark.reading_bounds import ReadingBounds
 
 

@@ -8,6 +8,7 @@ only the stream's owner decides which proof is voted on.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self
 
 from dragon.encoding import Json, Members, to_hex
@@ -15,7 +16,6 @@ from dragon.protocol import bls
 from dragon.protocol.shape import HASH, SignedShape
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.window import WindowHeader, is_signed, is_signed_root
-from dragon.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

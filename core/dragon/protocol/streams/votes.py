@@ -7,11 +7,11 @@ window names those that signed; whoever verified it knows their votes for certai
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from dragon.protocol.claims.window import Verdict
 from dragon.protocol.refusal import RefusalReason
-from dragon.records import dataclass
 
 Outcome = Literal["signed", "valid", "invalid", "refused", "silent", "waiting", "unknown"]
 NO_ANSWER: Final = "no answer yet"  # what an aggregator states until an operator answers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Annotated, ClassVar, Final, Self
@@ -21,7 +22,6 @@ from dragon.protocol.streams.closing import Closing, HeaderClaim
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.reading_sums import MAX_SUM
 from dragon.protocol.streams.window_readings import readings_chunks_fault, readings_header_fault
-from dragon.records import dataclass
 from dragon.stark.blocks import MAX_CHUNKS, window_outputs
 
 MAX_HEADER_BYTES: Final = 1024

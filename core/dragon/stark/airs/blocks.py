@@ -6,10 +6,10 @@ With B = 1 and a base parameter file this is Ziggy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from dragon.records import dataclass
 from dragon.stark import extension as ext
 from dragon.stark import field, seeds
 from dragon.stark.air import Family

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from dragon.records import dataclass
 from dragon.stark import extension as ext
 from dragon.stark import field, seeds
 from dragon.stark.air import Family

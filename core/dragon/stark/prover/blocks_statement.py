@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import chain
 
 import numpy as np
 
 from dragon.errors import UnsafeParameters, WrongWitness
-from dragon.records import dataclass
 from dragon.stark import field as base
 from dragon.stark import seeds
 from dragon.stark.airs.blocks import OUTPUT_ROW, BlocksAir, periodic_columns

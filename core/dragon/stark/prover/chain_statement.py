@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 
 from dragon.errors import WrongWitness
-from dragon.records import dataclass
 from dragon.stark import field as base
 from dragon.stark import seeds
 from dragon.stark.airs.rescue_chain import PERIOD, RescueChainAir, periodic_columns

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from dragon.records import dataclass
 from dragon.stark import extension as ext
 from dragon.stark.extension import Element
 from dragon.stark.field import GENERATOR, P, inverse

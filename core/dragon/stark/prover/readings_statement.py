@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 
-from dragon.records import dataclass
 from dragon.stark import field as base
 from dragon.stark import seeds
 from dragon.stark.airs.readings import COLUMNS, SUM_ROW, VALUE_LIMB, ReadingsAir

@@ -20,7 +20,7 @@ from dragon_stream.damage import Damage
 from dragon_stream.records import Chunk, StoredChunk
 from dragon_stream.segments import Segments
 from dragon_stream.store import StreamRow
-from dragon_stream.window_sizes import WindowSizes
+from dragon_stream.window_sizes import NO_BACKLOG, Backlog, WindowSizes
 from dragon_stream.writer import DISK_TIMEOUT_SECONDS, Writer
 
 BYTES_MODE: Final = "bytes"  # chunks are cut at `chunk_bytes`
@@ -221,37 +221,37 @@ class Chunker:
         chunks = len(self._unclosed) + self._next_sequence - self.sequence
         return chunks // self.sizes.largest
 
-    def due_chunks(self, now_ms: int, queued: int = 0) -> list[StoredChunk]:
+    def due_chunks(self, now_ms: int, backlog: Backlog = NO_BACKLOG) -> list[StoredChunk]:
         """The chunks of the window to close now, because it is full or its time has passed.
 
         Args:
             now_ms: the time in Unix milliseconds.
-            queued: closed windows of the stream that wait for their proof or for votes.
+            backlog: windows that wait for their proof or for votes; see `WindowSizes`.
         """
         with self._lock:
-            return list(islice(self._unclosed, self._due(now_ms, queued)))
+            return list(islice(self._unclosed, self._due(now_ms, backlog)))
 
-    def is_due(self, now_ms: int, queued: int = 0) -> bool:
+    def is_due(self, now_ms: int, backlog: Backlog = NO_BACKLOG) -> bool:
         """Whether `due_chunks` returns any."""
         with self._lock:
-            return bool(self._due(now_ms, queued))
+            return bool(self._due(now_ms, backlog))
 
-    def _due(self, now_ms: int, queued: int) -> int:
+    def _due(self, now_ms: int, backlog: Backlog) -> int:
         """The number of chunks of the window to close now; 0 if there is none."""
         if self.is_damaged:
             return 0
         chunks, last_ms = len(self._unclosed), self._last_closed_ms
         elapsed_ms = None if last_ms is None else now_ms - last_ms
-        if size := self.sizes.full(chunks, elapsed_ms, queued):
+        if size := self.sizes.full(chunks, elapsed_ms, backlog):
             return size
-        return self._ended(elapsed_ms) or self._expired(now_ms, queued)
+        return self._ended(elapsed_ms) or self._expired(now_ms, backlog)
 
-    def _expired(self, now_ms: int, queued: int) -> int:
+    def _expired(self, now_ms: int, backlog: Backlog) -> int:
         """The number of chunks of the window whose time has passed; 0 if there is none."""
         began_ms, chunks = self._window_began_ms, len(self._unclosed)
         if began_ms is None or now_ms < began_ms + self.row.window_ms:
             return 0
-        if not self.sizes.may_expire(queued):
+        if not self.sizes.may_expire(backlog):
             return 0
         if chunks >= self.sizes.smallest:
             return chunks  # its time has passed before it could be closed as full

@@ -29,6 +29,7 @@ from dragon_stream.streams import Stream, Streams
 from dragon_stream.submission import Aggregators
 from dragon_stream.submitter import SUBMITTING_THREADS, Submitter
 from dragon_stream.unfinished_windows import WindowSummary
+from dragon_stream.window_sizes import Backlog
 from dragon_stream.window_state import WindowState
 
 CLOSING_THREADS: Final = 2  # threads that close windows, which takes processor time
@@ -81,6 +82,7 @@ class Pipeline:
         self._jobs = KeyedExecutor(runtime.monotonic, self._on_progress)
         self._lock = threading.Lock()  # guards the next line
         self._unfinished: dict[bytes, int] = {}  # windows of each stream
+        self._queued = 0  # windows of all streams that wait for their proof or for votes
         self._checked_at: dict[bytes, float] = {}  # when each stream's windows were checked
         self._retention_checked_at = runtime.monotonic()
         self.counter = Counter(
@@ -119,12 +121,18 @@ class Pipeline:
         """The number of closed windows that the log does not contain."""
         return self._unfinished.get(stream, 0)
 
-    def queued(self, stream: bytes) -> int:
-        """The number of closed windows that wait for their proof or for votes.
+    def backlog(self, stream: bytes) -> Backlog:
+        """The windows that wait for their proof or for votes.
 
         Others are certified and wait for the ledger only, however long that takes.
         """
-        return max(0, self.unfinished(stream) - self.submitter.awaited.count(stream))
+        own = self.unfinished(stream) - self.submitter.awaited.count(stream)
+        return Backlog(max(0, own), self._queued >= self.provers.places)
+
+    def _count_queued(self, streams: Streams) -> int:
+        """The number of windows that `backlog` means, of all streams that have not stopped."""
+        running = [stream.id for stream in streams.all() if not stream.chunker.last_error]
+        return sum(map(self.unfinished, running)) - sum(map(self.submitter.awaited.count, running))
 
     def has_capacity(self, stream: Stream) -> bool:
         """Whether more data may be accepted: uncertified windows and data on disk are bounded."""
@@ -140,9 +148,10 @@ class Pipeline:
     def step(self, streams: Streams) -> None:
         """Start every step that can be started now."""
         now_ms = round(1000 * self._runtime.wall())
+        self._queued = self._count_queued(streams)
         for stream in streams.all():
             self._check_age(stream)
-            if due := stream.chunker.is_due(now_ms, self.queued(stream.id)):
+            if due := stream.chunker.is_due(now_ms, self.backlog(stream.id)):
                 key = (stream.id, "close")
                 self._jobs.start(key, self._closing_pool, partial(self._close, stream))
             if self._unfinished.get(stream.id) and self._is_check_due(stream):
@@ -210,7 +219,7 @@ class Pipeline:
     def _close(self, stream: Stream) -> float:
         for _ in range(MAX_WINDOWS_PER_TURN):
             now_ms = round(1000 * self._runtime.wall())
-            if not (due := stream.chunker.due_chunks(now_ms, self.queued(stream.id))):
+            if not (due := stream.chunker.due_chunks(now_ms, self.backlog(stream.id))):
                 break
             row = stream.sealer.close(self._store, due, now_ms)
             self.counter.labels("close", "done").inc()

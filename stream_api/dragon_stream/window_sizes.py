@@ -2,13 +2,17 @@
 
 A window costs a committee c0 + c1·chunks, where c0 is as much as some hundred chunks: one vote of
 each operator, one event on the ledger. So a stream whose owner named no size closes larger windows
-when chunks arrive faster, and when services have more to do than they can. A window that is not of
-the largest size is closed as full only some time after the one before it, and only while no other
-window of the stream waits for its proof or for votes: it would only wait behind it, and can
-meanwhile become larger. While several windows wait, one whose time has passed waits, too. So the
-queue stays short, whoever fills it: each stream has a few windows in it, and they grow until the
-services keep up. No rate is estimated. So nothing has to be remembered over a restart, and the
-first window after a pause is small and quick again.
+when chunks arrive faster, and when services have more to do than they can: a window that would only
+wait behind others can meanwhile become larger.
+
+* A window that is not of the largest size is closed as full only some time after the one before it,
+  and only while no other window of the stream, and few of the service, wait for proofs or votes.
+* A window whose time has passed waits, too, while several windows of the stream wait, or one does
+  and the service has many.
+
+So the queue stays short: each stream has one or a few windows in it, which grow until the services
+keep up. No rate is estimated. So nothing has to be remembered over a restart, and the first window
+after a pause is small and quick again.
 """
 
 from __future__ import annotations
@@ -22,8 +26,18 @@ from dragon.protocol.streams.readings import Readings
 # of two, because every other number is filled up to the next one.
 ADAPTIVE_BLOCKS: Final = (64, 128, 256, 512, 1024)
 PACE_MS: Final = 500  # between two windows that are not of the largest size: two in a second
-# Windows of a stream that wait for proof or votes, while one whose time has passed may be closed.
-MAX_QUEUED_WINDOWS: Final = 3
+MAX_QUEUED_WINDOWS: Final = 3  # of a stream, that wait for proofs or votes
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Closed windows that wait for their proof or for votes."""
+
+    stream: int = 0  # of the stream
+    is_long: bool = False  # whether those of all streams fill the places at the provers
+
+
+NO_BACKLOG: Final = Backlog()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +75,27 @@ class WindowSizes:
     def smallest(self) -> int:
         return self.sizes[0]
 
-    def full(self, chunks: int, elapsed_ms: int | None, queued: int = 0) -> int:
+    def full(self, chunks: int, elapsed_ms: int | None, backlog: Backlog = NO_BACKLOG) -> int:
         """Return the number of chunks of the window to close, or 0 if none is full.
 
         Args:
             chunks: those that are in no closed window.
             elapsed_ms: since the last window was closed; None if none was since the start. It is
                 negative if the clock was set back, and then counts as long enough.
-            queued: closed windows of the stream that wait for their proof or for votes.
+            backlog: windows that wait.
         """
         if chunks >= self.largest:
             return self.largest
-        if queued or (elapsed_ms is not None and 0 <= elapsed_ms < self.pace_ms):
+        if backlog.stream or backlog.is_long:
+            return 0
+        if elapsed_ms is not None and 0 <= elapsed_ms < self.pace_ms:
             return 0
         return chunks if chunks >= self.smallest else 0
 
-    def may_expire(self, queued: int) -> bool:
+    def may_expire(self, backlog: Backlog) -> bool:
         """Return whether a window whose time has passed may be closed. Args: as for `full`."""
-        return not self.pace_ms or queued < MAX_QUEUED_WINDOWS
+        most = 1 if backlog.is_long else MAX_QUEUED_WINDOWS
+        return not self.pace_ms or backlog.stream < most
 
     def is_reached(self, before: int, after: int) -> bool:
         """Return whether the number of waiting chunks has reached one of the sizes."""

@@ -19,7 +19,7 @@ from dragon_stream.damage import Damage
 from dragon_stream.records import Chunk
 from dragon_stream.segments import Segments
 from dragon_stream.store import StreamRow
-from dragon_stream.window_sizes import WindowSizes
+from dragon_stream.window_sizes import Backlog, WindowSizes
 from dragon_stream.writer import Destination, Writer
 from local_streams import cold_chain
 
@@ -256,23 +256,25 @@ def test_a_window_whose_time_has_passed_need_not_be_full(make: Make) -> None:
     close(case)
     send(case, 5)
     case.clock[0] += 999
-    assert case.chunker.due_chunks(case.clock[0], queued=2) == []
+    assert case.chunker.due_chunks(case.clock[0], Backlog(2)) == []
 
     case.clock[0] += 1
 
-    assert len(case.chunker.due_chunks(case.clock[0], queued=2)) == 5
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(2))) == 5
 
 
 def test_a_window_waits_behind_three_others_until_it_has_the_largest_size(make: Make) -> None:
     case = make(MESSAGE_MODE, sizes=GROWING, ms=1000)
     send(case, 7)
     case.clock[0] += 60_000
-    assert case.chunker.due_chunks(case.clock[0], queued=3) == []
-    assert len(case.chunker.due_chunks(case.clock[0], queued=2)) == 7
+    assert case.chunker.due_chunks(case.clock[0], Backlog(3)) == []
+    assert case.chunker.due_chunks(case.clock[0], Backlog(1, is_long=True)) == []
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(2))) == 7
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(0, is_long=True))) == 7
 
     send(case, 1)
 
-    assert len(case.chunker.due_chunks(case.clock[0], queued=3)) == 8
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(3))) == 8
 
 
 def test_a_window_that_its_source_ends_waits_behind_none(make: Make) -> None:
@@ -280,7 +282,7 @@ def test_a_window_that_its_source_ends_waits_behind_none(make: Make) -> None:
     send(case, 1)
     case.chunker.end_window(case.source)
 
-    assert len(case.chunker.due_chunks(case.clock[0], queued=9)) == 1
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(9))) == 1
 
 
 def test_chunks_that_are_still_written_do_not_hold_back_a_window_of_the_smallest_size(
@@ -292,7 +294,7 @@ def test_chunks_that_are_still_written_do_not_hold_back_a_window_of_the_smallest
     case.feed(b"later")
     case.clock[0] += 1000
 
-    assert len(case.chunker.due_chunks(case.clock[0], queued=1)) == 3
+    assert len(case.chunker.due_chunks(case.clock[0], Backlog(1))) == 3
 
 
 def test_the_pipeline_is_woken_once_for_each_size(make: Make) -> None:

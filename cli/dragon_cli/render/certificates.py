@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dragon.encoding import Json, to_hex
 from dragon.protocol.claims.base import kind_of
-from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event, signers_of
 from dragon.protocol.single_signer import SingleSigned
 from dragon_cli.render.text import moment
+
+if TYPE_CHECKING:
+    from dragon.protocol.claims.downtime import DowntimeClaim
 
 MAX_CERTIFICATE_BYTES: Final = 1 << 20  # more than any certificate or log event has
 

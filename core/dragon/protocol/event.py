@@ -8,8 +8,7 @@ Messages between services (`status-answer`, `suspicion`) are signed too, but nev
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dragon.encoding import Json, canonical, parse_items, to_hex
 from dragon.errors import InvalidEncoding, TooLarge, UnknownKind
@@ -17,16 +16,14 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import kind_named
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.handover import Handover
-from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.single_signer import SingleSigned
 
-Event: TypeAlias = Certificate | Endorsement | Maintenance | Handover
+if TYPE_CHECKING:
+    from dragon.protocol.endorsement import Endorsement
+    from dragon.protocol.maintenance import Maintenance
 
-_SINGLE_SIGNED: Final[Mapping[str, type[Endorsement | Maintenance]]] = {
-    each.SHAPE.KIND: each for each in (Endorsement, Maintenance)
-}
+Event: TypeAlias = "Certificate | Endorsement | Maintenance | Handover"
 
 MAX_EVENTS_PER_BATCH: Final = 16  # about ten events fit into the 5,120 bytes of a batch
 
@@ -35,14 +32,29 @@ def decode(value: Json) -> Event:
     """Decode an event. Raises InvalidEncoding; UnknownKind: a claim of this kind is no event."""
     name = value.get("kind") if isinstance(value, dict) else None
     kind = kind_named(name) if isinstance(name, str) else None
-    if kind is not None and kind.name in _SINGLE_SIGNED:
-        return _SINGLE_SIGNED[kind.name].from_json(value)
+    single_signed = None if kind is None else _decode_single_signed(kind.name, value)
+    if single_signed is not None:
+        return single_signed
     if name == HandoverClaim.KIND:
         return Handover.from_json(value)
     certified = Certificate.from_json(value)
     if kind is not None and not kind.is_event:
         raise UnknownKind(f"a {kind.name} certificate cannot be an event", kind=kind.name)
     return certified
+
+
+def _decode_single_signed(kind: str, value: Json) -> Endorsement | Maintenance | None:
+    """Decode an event that one key signs. Returns None: a quorum signs events of this kind."""
+    # Imported here, because most files have no such event.
+    if kind == "endorsement":
+        from dragon.protocol.endorsement import Endorsement  # noqa: PLC0415
+
+        return Endorsement.from_json(value)
+    if kind == "maintenance":
+        from dragon.protocol.maintenance import Maintenance  # noqa: PLC0415
+
+        return Maintenance.from_json(value)
+    return None
 
 
 def decode_batch(body: str) -> list[Json | InvalidEncoding]:

@@ -89,12 +89,17 @@ class Database:
         errors are those of `sqlite3`, as far as they are none of this class.
         """
         guards = damage.guard(self.path), self.disk.guard()
-        with self._writing, guards[0], guards[1], self._driver.use() as connection:
+        with (
+            self._writing,
+            guards[0],
+            guards[1],
+            self._driver.use() as connection,
             # An open cursor could keep its view of the file, which others would then read.
-            with closing(connection.cursor()) as cursor:
-                cursor.execute("BEGIN IMMEDIATE")
-                yield cursor
-                cursor.execute("COMMIT")
+            closing(connection.cursor()) as cursor,
+        ):
+            cursor.execute("BEGIN IMMEDIATE")
+            yield cursor
+            cursor.execute("COMMIT")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import llvmlite.binding as llvm
 
-from dragon_sequencer.machine.executable_memory import check_executable_memory
 from dragon_sequencer.machine.instructions import Instruction
 from dragon_sequencer.machine.kernel import SOURCE
 
@@ -29,12 +28,14 @@ class Processor:
     def __init__(self) -> None:
         """Compile the kernel: less than a tenth of a second.
 
-        Raises RuntimeError: the processor is not one of 64 bits with the lowest byte first, or LLVM
-            cannot make code for it, or the process may not make memory executable.
+        Raises:
+            RuntimeError: the processor is not one of 64 bits with the lowest byte first, or LLVM
+                cannot make code for it.
+            OSError: the process may not make memory executable.
         """
         if sys.byteorder != "little" or sys.maxsize < 1 << 62:
             raise RuntimeError("compiled pairings need a 64-bit little-endian processor")
-        check_executable_memory()
+        llvm.check_jit_execution()  # otherwise the first call would end the process
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         machine = llvm.Target.from_default_triple().create_target_machine(

@@ -13,6 +13,7 @@ from dragon_sequencer import bn254, compiled, pairing
 from dragon_sequencer.loading import load_compiled
 from dragon_sequencer.machine import self_test
 from dragon_sequencer.pairing import GENERATOR_LINES
+from executable_memory import output_without_executable_memory
 
 PAIRS = [
     (bn254.G1_GENERATOR, GENERATOR_LINES),
@@ -64,29 +65,18 @@ def test_functions_that_fail_their_test_are_not_used(
     assert compiled.in_use() is None
 
 
-PR_SET_MDWE, REFUSE_EXEC_GAIN = 65, 1  # of Linux 6.3
-WITHOUT_EXECUTABLE_MEMORY = f"""
-import ctypes
-if ctypes.CDLL(None).prctl({PR_SET_MDWE}, {REFUSE_EXEC_GAIN}, 0, 0, 0):
-    raise SystemExit({os.EX_UNAVAILABLE})
-from dragon_sequencer import compiled, loading
-loading.load_compiled()
-print(compiled.in_use())
-"""
-
-
 def test_a_process_that_may_not_make_memory_executable_goes_on_with_plain_functions() -> None:
-    """As a service with `MemoryDenyWriteExecute=yes`: compiled code would end it."""
+    """Compiled code would end it."""
     pytest.importorskip("llvmlite")
 
-    command = [sys.executable, "-c", WITHOUT_EXECUTABLE_MEMORY]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    printed = output_without_executable_memory(
+        "from dragon_sequencer import compiled, loading\n"
+        "loading.load_compiled()\n"
+        "print(compiled.in_use())\n"
+    )
 
-    if done.returncode == os.EX_UNAVAILABLE:
-        pytest.skip("the kernel cannot forbid executable memory")
-    assert done.returncode == 0
-    assert "may not make memory executable" in done.stdout
-    assert done.stdout.splitlines()[-1] == "None"
+    assert "may not make memory executable" in printed
+    assert printed.splitlines()[-1] == "None"
 
 
 def loaded_by(module: str) -> set[str]:

@@ -214,12 +214,20 @@ class WindowQueue:
             raise errors.BadSignature("the object hashes are not signed by the stream")
 
     def _update_missing(self, window: Window) -> None:
-        named = window.submission.object_kinds()
-        window.missing = tuple(self.objects.missing(window.submission.stream, named))
+        window.missing = self._missing(window.submission)
         if (objects := window.submission.objects) is not None:
             window.state = "incomplete" if window.missing else "voting"
             if window.proof_bytes is None and objects.proof not in window.missing:
                 window.proof_bytes = self.objects.length(objects.proof)
+
+    def _missing(self, submission: Submission) -> tuple[bytes, ...]:
+        """The named objects that are not stored. If there are none, all are on disk."""
+        stream, named = submission.stream, submission.object_kinds()
+        if missing := self.objects.missing(stream, named):
+            return tuple(missing)
+        # Two uploads at the same time: neither was the last one, so both objects wait in memory.
+        self.objects.write_waiting(*named)
+        return tuple(self.objects.missing(stream, named))
 
     # Certification
 

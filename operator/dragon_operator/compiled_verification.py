@@ -16,7 +16,8 @@ logger = structlog.stdlib.get_logger(__name__)
 def load() -> None:
     """Use the compiled verifier in this process, if the extra `prover` is installed.
 
-    It verifies a window in a quarter of the time. Without it, the plain verifier goes on.
+    It verifies a window in a quarter of the time. Without it, and where no memory may be made
+    executable, the plain verifier goes on.
     """
     try:
         # Not at the top: an operator needs neither numpy nor numba, and one whose log has no
@@ -24,6 +25,9 @@ def load() -> None:
         from dragon.stark.prover.compiled_verifier import use_compiled_verifier  # noqa: PLC0415
     except ImportError:
         logger.info("plain_verifier", reason="the extra `prover` is not installed")
+        return
+    except OSError:  # of numba, when it is imported
+        logger.warning("plain_verifier", reason="this process may not make memory executable")
         return
     use_compiled_verifier()
     logger.info("compiled_verifier")

@@ -22,6 +22,8 @@ def load_compiled() -> None:
         self_test.check(functions)
     except ImportError:
         logger.info("plain_pairings", reason="the extra `prover` is not installed")
+    except OSError:  # of llvmlite's check
+        logger.warning("plain_pairings", reason="this process may not make memory executable")
     except Exception as error:  # whatever another release of LLVM raises, the plain ones go on
         logger.warning("plain_pairings", reason=str(error))
     else:

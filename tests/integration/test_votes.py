@@ -970,6 +970,25 @@ def test_a_service_returns_two_objects_only_if_it_has_both(world: World, owner: 
             assert world.get(name, f"/objects/{missing}").json()["title"] == "not_found"
 
 
+def test_objects_that_are_uploaded_at_the_same_time_are_on_disk_before_the_vote(
+    world: World, owner: Owner
+) -> None:
+    """Each upload sees that the other object is missing, so both objects wait in memory."""
+    window = first(world, owner)
+    proof, chunks = owner.prove(window), encode_chunks(window.chunks)
+    objects = world.components("aggregator_0").window_queue.objects
+    assert submit(world, owner.submission(window)) == "announced"
+    objects.put_later(owner.descriptor.id, 0, chunks)
+    objects.put_later(owner.descriptor.id, 0, proof)
+
+    assert submit(world, owner.submission(window, proof)) == "voting"
+
+    world.restart("aggregator_0")
+    for body in (chunks, proof):
+        address = f"/objects/{to_hex(hashlib.sha256(body).digest())}"
+        assert world.get("aggregator_0", address).content == body
+
+
 def test_an_operator_that_lost_its_objects_fetches_them_again(world: World, owner: Owner) -> None:
     begun = first(world, owner)
     submit_complete(world, owner, begun, owner.prove(begun))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,14 @@ class Database:
         errors are those of `sqlite3`, as far as they are none of this class.
         """
         guards = damage.guard(self.path), self.disk.guard()
-        with self._writing, guards[0], guards[1], self._driver.use() as connection:
-            cursor = connection.cursor()
+        with (
+            self._writing,
+            guards[0],
+            guards[1],
+            self._driver.use() as connection,
+            # An open cursor could keep its view of the file, which others would then read.
+            closing(connection.cursor()) as cursor,
+        ):
             cursor.execute("BEGIN IMMEDIATE")
             yield cursor
             cursor.execute("COMMIT")

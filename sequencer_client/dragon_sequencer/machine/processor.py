@@ -28,11 +28,14 @@ class Processor:
     def __init__(self) -> None:
         """Compile the kernel: less than a tenth of a second.
 
-        Raises RuntimeError: the processor is not one of 64 bits with the lowest byte first, or LLVM
-            cannot make code for it.
+        Raises:
+            RuntimeError: the processor is not one of 64 bits with the lowest byte first, or LLVM
+                cannot make code for it.
+            OSError: the process may not make memory executable.
         """
         if sys.byteorder != "little" or sys.maxsize < 1 << 62:
             raise RuntimeError("compiled pairings need a 64-bit little-endian processor")
+        llvm.check_jit_execution()  # otherwise the first call would end the process
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         machine = llvm.Target.from_default_triple().create_target_machine(

@@ -11,6 +11,7 @@ import pytest
 from dragon.stark import compiled
 from dragon.stark.prover.compiled_verifier import CompiledVerifier
 from dragon_operator.compiled_verification import VerificationStart, load
+from executable_memory import output_without_executable_memory
 
 MODULE = "dragon.stark.prover.compiled_verifier"
 
@@ -51,3 +52,15 @@ def test_without_the_extra_the_plain_verifier_goes_on(monkeypatch: pytest.Monkey
     load()
 
     assert compiled.in_use() is None
+
+
+def test_a_process_that_may_not_make_memory_executable_goes_on_with_the_plain_verifier() -> None:
+    printed = output_without_executable_memory(
+        "from dragon.stark import compiled\n"
+        "from dragon_operator.compiled_verification import load\n"
+        "load()\n"
+        "print(compiled.in_use())\n"
+    )
+
+    assert "may not make memory executable" in printed
+    assert printed.splitlines()[-1] == "None"

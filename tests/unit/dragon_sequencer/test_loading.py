@@ -13,6 +13,7 @@ from dragon_sequencer import bn254, compiled, pairing
 from dragon_sequencer.loading import load_compiled
 from dragon_sequencer.machine import self_test
 from dragon_sequencer.pairing import GENERATOR_LINES
+from executable_memory import output_without_executable_memory
 
 PAIRS = [
     (bn254.G1_GENERATOR, GENERATOR_LINES),
@@ -62,6 +63,20 @@ def test_functions_that_fail_their_test_are_not_used(
     load_compiled()
 
     assert compiled.in_use() is None
+
+
+def test_a_process_that_may_not_make_memory_executable_goes_on_with_plain_functions() -> None:
+    """Compiled code would end it."""
+    pytest.importorskip("llvmlite")
+
+    printed = output_without_executable_memory(
+        "from dragon_sequencer import compiled, loading\n"
+        "loading.load_compiled()\n"
+        "print(compiled.in_use())\n"
+    )
+
+    assert "may not make memory executable" in printed
+    assert printed.splitlines()[-1] == "None"
 
 
 def loaded_by(module: str) -> set[str]:

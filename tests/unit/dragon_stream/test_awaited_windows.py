@@ -47,7 +47,10 @@ def test_the_windows_of_each_stream_are_counted() -> None:
     awaited = AwaitedWindows(lambda: 0.0)
     for number in range(3):
         awaited.update(STREAM, number, is_certified=True)
+    awaited.update(STREAM, 2, is_certified=True)  # again
+    awaited.update(STREAM, 7, is_certified=False)
     awaited.update(OTHER, 0, is_certified=True)
-    awaited.remove(STREAM, 1)
+    for _ in range(2):
+        awaited.remove(STREAM, 1)
 
     assert [awaited.count(each) for each in (STREAM, OTHER, b"\2" * 32)] == [2, 1, 0]

@@ -166,3 +166,23 @@ def test_transactions_of_two_threads_take_turns(numbers: Database) -> None:
         list(threads.map(add, range(40)))
 
     assert found_in(numbers) == list(range(1, 42))
+
+
+def test_a_transaction_that_fails_keeps_no_view_of_the_file(numbers: Database) -> None:
+    """The error holds the frame of the block, and so its cursor, beyond the transaction."""
+
+    def failing() -> None:
+        with numbers.transaction() as cursor:
+            assert cursor.execute("SELECT a FROM t ORDER BY a").fetchone() == (1,)
+            raise ValueError("the second row was not read")
+
+    execute(numbers, "INSERT INTO t VALUES (2)")
+    with pytest.raises(ValueError, match="not read") as raised:
+        failing()
+    with numbers.write() as connection:
+        connection.execute(text("INSERT INTO t VALUES (3)"))
+
+    assert found_in(numbers) == [1, 2, 3]
+    execute(numbers, "INSERT INTO t VALUES (4)")
+    assert found_in(numbers) == [1, 2, 3, 4]
+    assert raised.tb is not None  # the error was kept until now

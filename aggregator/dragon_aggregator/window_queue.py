@@ -240,7 +240,7 @@ class WindowQueue:
     def step(self) -> None:
         """Drop windows that are in the log, and begin work on every stream without a thread.
 
-        Passes on the announcements of windows whose objects have not followed.
+        Passes on announcements if the objects of the window have not followed.
         """
         self._postponed.send_due()
         state = self._log.state

@@ -247,7 +247,7 @@ class Chunker:
         return self._ended(elapsed_ms) or self._expired(now_ms, backlog)
 
     def _expired(self, now_ms: int, backlog: Backlog) -> int:
-        """The number of chunks of the window whose time has passed; 0 if there is none."""
+        """The number of chunks of the window, if its time has passed; else 0."""
         began_ms, chunks = self._window_began_ms, len(self._unclosed)
         if began_ms is None or now_ms < began_ms + self.row.window_ms:
             return 0

@@ -1,14 +1,14 @@
 """How many chunks a window gets: always the same number, or more of them at a higher rate.
 
 A window costs a committee c0 + c1·chunks, where c0 is as much as some hundred chunks: one vote of
-each operator, one event on the ledger. So a stream whose owner named no size closes larger windows
+each operator, one event on the ledger. So a stream without a named size closes larger windows
 when chunks arrive faster, and when services have more to do than they can: a window that would only
 wait behind others can meanwhile become larger.
 
 * A window that is not of the largest size is closed as full only some time after the one before it,
   and only while no other window of the stream, and few of the service, wait for proofs or votes.
-* A window whose time has passed waits, too, while several windows of the stream wait, or one does
-  and the service has many.
+* A window that is older than `window_ms` waits, too, while several windows of the stream wait, or
+  one does and the service has many.
 
 So the queue stays short: each stream has one or a few windows in it, which grow until the services
 keep up. No rate is estimated. So nothing has to be remembered over a restart, and the first window
@@ -93,7 +93,7 @@ class WindowSizes:
         return chunks if chunks >= self.smallest else 0
 
     def may_expire(self, backlog: Backlog) -> bool:
-        """Return whether a window whose time has passed may be closed. Args: as for `full`."""
+        """Return whether a window older than `window_ms` may be closed. Args: as for `full`."""
         most = 1 if backlog.is_long else MAX_QUEUED_WINDOWS
         return not self.pace_ms or backlog.stream < most
 

@@ -17,7 +17,7 @@ from dragon_sequencer.machine.schedule import Schedule
 from dragon_sequencer.pairing import Lines
 from dragon_sequencer.tower import P
 
-_MAX_LINES: Final = 65  # prepared points whose registers are kept, 11 KB each
+_MAX_LINES: Final = 65  # prepared points with registers that are kept, 11 KB each
 _MAX_SCHEDULES: Final = 8  # of products with different numbers of pairs, 14 KB and more
 
 

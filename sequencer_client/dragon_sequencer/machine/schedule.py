@@ -124,7 +124,7 @@ def _finish(schedule: Schedule, library: Library) -> None:
         return library.first_free + F12_REGISTERS * number
 
     schedule.call("store f", block(0))
-    in_f = 0  # the block whose element f is
+    in_f = 0  # the block of which f is the element
     for step in _FINAL:
         first, *others = step.operands
         if first != in_f:

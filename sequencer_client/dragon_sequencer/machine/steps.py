@@ -13,7 +13,7 @@ Name = TypeVar("Name")  # of what a step computes
 
 
 class Placed(NamedTuple, Generic[Name]):
-    """A step whose operands and result have places."""
+    """A step, with the places of its operands and its result."""
 
     name: Name
     target: int
@@ -88,7 +88,7 @@ class Steps(Generic[Name]):
     def _grouped(self, numbers: Iterable[int]) -> list[int]:
         """The numbers in an order in which steps of one name follow each other.
 
-        Of all steps whose operands are known, those of the most frequent name come next.
+        Of all steps with known operands, those of the most frequent name come next.
         """
         users: dict[int, list[int]] = {}
         missing: dict[int, int] = {}
@@ -115,5 +115,5 @@ class Steps(Generic[Name]):
         return order
 
     def _inner(self, at: int) -> set[int]:
-        """The steps whose results a step reads."""
+        """The steps that produce what a step reads."""
         return {each for each in self._steps[at][1] if each >= 0}

@@ -250,7 +250,7 @@ def test_a_window_of_the_largest_size_never_waits(make: Make) -> None:
     assert case.chunker.pending_windows == 0
 
 
-def test_a_window_whose_time_has_passed_need_not_be_full(make: Make) -> None:
+def test_a_window_that_is_old_need_not_be_full(make: Make) -> None:
     case = make(MESSAGE_MODE, sizes=GROWING, ms=1000)
     send(case, 2)
     close(case)

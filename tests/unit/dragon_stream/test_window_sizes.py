@@ -113,7 +113,7 @@ def test_a_window_that_would_wait_behind_others_grows_to_the_largest_size(
     assert set(closed_windows(400, 60, backlog)) == {1023}
 
 
-def test_a_window_whose_time_has_passed_waits_only_behind_several() -> None:
+def test_a_window_that_is_old_waits_only_behind_several() -> None:
     alone = [SIZES.may_expire(Backlog(queued)) for queued in range(5)]
     among_many = [SIZES.may_expire(Backlog(queued, is_long=True)) for queued in range(3)]
 

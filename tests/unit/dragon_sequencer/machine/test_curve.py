@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("computed_anew")
 Pairs = list[tuple[G1, Lines]]
 
 SCALARS: Final = st.one_of(st.integers(1, R - 1), st.sampled_from([1, 2, R - 1, R - 2]))
-FEW: Final = st.integers(1, 4)  # points of G2, whose lines take long
+FEW: Final = st.integers(1, 4)  # points of G2; their lines take long
 
 
 @pytest.fixture(autouse=True)

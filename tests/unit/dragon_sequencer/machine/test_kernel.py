@@ -27,7 +27,7 @@ from dragon_sequencer.tower import P, R
 from examples import examples
 
 _INVERSE: Final = pow(MONTGOMERY, -1, P)
-# Numbers whose registers have words of zeros or ones, or that lie at the ends of the range.
+# Numbers with words of zeros or ones in their registers, or that lie at the ends of the range.
 WORDS: Final = st.sampled_from([0, 1, 2, 1 << 32, 1 << 63, (1 << 64) - 2, (1 << 64) - 1])
 PATTERNS: Final = st.tuples(WORDS, WORDS, WORDS, WORDS).map(
     lambda words: sum(word << 64 * at for at, word in enumerate(words)) % P * _INVERSE % P

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -17,3 +18,12 @@ def either_arithmetic(request: pytest.FixtureRequest) -> Iterator[None]:
         compiled.use(curve.CompiledCurve())
     yield
     compiled.use(None)
+
+
+@pytest.fixture(autouse=True)
+def ordinary_recursion_limit() -> Iterator[None]:
+    """Restore the default: py_ecc raises it so far that the JSON parser overflows the stack."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +33,6 @@ def vectors(name: str) -> Any:
 def key_of(value: dict[str, list[str]]) -> bn254.G2:
     (x1, x0), (y1, y0) = (map(int, value[name]) for name in ("x", "y"))
     return (x0, x1), (y0, y1)
-
-
-@pytest.fixture(autouse=True)
-def ordinary_recursion_limit():
-    """Restore the default: py_ecc raises it so far that the JSON parser overflows the stack."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(1000)
-    yield
-    sys.setrecursionlimit(before)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ import dataclasses
 import functools
 import os
 import random
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -25,15 +24,6 @@ pytestmark = pytest.mark.usefixtures("computed_anew", "either_arithmetic")
 
 SECRETS = {"a": 1_000_003, "b": 1_000_004, "c": 1_000_005, "d": 1_000_006}
 ABSENT = [frozenset[str](), frozenset({"a"}), frozenset({"d"})]
-
-
-@pytest.fixture(autouse=True)
-def ordinary_recursion_limit() -> Iterator[None]:
-    """Restore the default: py_ecc raises it."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(1000)
-    yield
-    sys.setrecursionlimit(before)
 
 
 @functools.cache

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,15 +16,6 @@ pytestmark = pytest.mark.usefixtures("computed_anew", "either_arithmetic")
 
 SCALARS = st.integers(1, R - 1)
 FACTORS = st.integers(0, (1 << 128) - 1)
-
-
-@pytest.fixture(autouse=True)
-def ordinary_recursion_limit() -> Iterator[None]:
-    """Restore the default: py_ecc raises it."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(1000)
-    yield
-    sys.setrecursionlimit(before)
 
 
 def point(scalar: int) -> bn254.G1:

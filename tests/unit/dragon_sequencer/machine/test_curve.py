@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, Final
@@ -31,15 +29,6 @@ Pairs = list[tuple[G1, Lines]]
 
 SCALARS: Final = st.one_of(st.integers(1, R - 1), st.sampled_from([1, 2, R - 1, R - 2]))
 FEW: Final = st.integers(1, 4)  # points of G2; their lines take long
-
-
-@pytest.fixture(autouse=True)
-def ordinary_recursion_limit() -> Iterator[None]:
-    """Restore the default: py_ecc raises it."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(1000)
-    yield
-    sys.setrecursionlimit(before)
 
 
 @cache

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, Final
 
@@ -28,15 +27,6 @@ COEFFICIENTS: Final = st.one_of(st.integers(0, P - 1), st.sampled_from([0, 1, P 
 HALVES: Final = st.tuples(*[COEFFICIENTS] * 6)
 ELEMENTS: Final = st.tuples(HALVES, HALVES)
 ROOM: Final = 40  # registers behind those of the library
-
-
-@pytest.fixture(autouse=True)
-def ordinary_recursion_limit() -> Iterator[None]:
-    """Restore the default: py_ecc raises it."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(1000)
-    yield
-    sys.setrecursionlimit(before)
 
 
 @cache

@@ -7,6 +7,7 @@ fixture `computed_anew`.
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -14,8 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from jinja2 import Environment
 from werkzeug.routing import Rule
 
+from dragon.node import openapi
 from dragon.protocol import bls
 from dragon.storage import keystore
 from dragon.storage.database import Database
@@ -28,6 +31,7 @@ _remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # owner, name, origin
 def install() -> None:
     """Memoize from now on, in this process. Exceptions are not remembered."""
     _remember(bls, "hash_to_curve", cache)  # signing and verifying begin with it
+    _remember(bls.PublicKey, "decode", lambda decode: classmethod(cache(decode.__func__)))
     _remember(bls.SecretKey, "public_key", cache)
     signatures = _Signatures()
     _remember(bls.SecretKey, "_sign", signatures.signing)
@@ -48,6 +52,8 @@ def install() -> None:
     # Migrations run for the first new database with given schemas; further ones are copies.
     _remember(Database, "__init__", _of_schemas)
     _remember(Rule, "_compile_builder", _of_rules)
+    _remember(Environment, "compile", _of_templates)
+    _remember(openapi, "parse_parameters", _of_routes)
 
 
 @contextmanager
@@ -169,5 +175,36 @@ def _of_rules(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
         if key not in builders:
             builders[key] = compile_builder(self, append_unknown)
         return builders[key]
+
+    return remembering
+
+
+def _of_routes(parse_parameters: Callable[..., Any]) -> Callable[..., Any]:
+    """The types of a route's parameters are those of the function in its module, in every app."""
+    types: dict[object, Any] = {}
+
+    def remembering(func: Callable[..., Any], **options: Any) -> Any:
+        code = inspect.unwrap(func).__code__
+        if options != {"doc_ui": False}:
+            return parse_parameters(func, **options)
+        if code not in types:
+            types[code] = parse_parameters(func, **options)
+        return types[code]
+
+    return remembering
+
+
+def _of_templates(compile_template: Callable[..., Any]) -> Callable[..., Any]:
+    """Every app of the explorer compiles the same templates to code that names no app."""
+    codes: dict[tuple[object, ...], Any] = {}
+
+    def remembering(self: Environment, source: Any, name: str | None = None, *rest: Any) -> Any:
+        if not isinstance(source, str):
+            return compile_template(self, source, name, *rest)
+        escapes = self.autoescape(name) if callable(self.autoescape) else self.autoescape
+        key = (source, name, *rest, escapes, self.trim_blocks, self.lstrip_blocks)
+        if key not in codes:
+            codes[key] = compile_template(self, source, name, *rest)
+        return codes[key]
 
     return remembering

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment
+from requests import models
 from werkzeug.routing import Rule
 
 from dragon.node import openapi
@@ -61,6 +62,7 @@ def install() -> None:
     _remember(Database, "__init__", _of_schemas)
     _remember(Rule, "_compile_builder", _of_rules)
     _remember(Environment, "compile", _of_templates)
+    _remember(models, "parse_url", cache)
     _remember(openapi, "parse_parameters", _of_routes)
 
 

@@ -23,9 +23,17 @@ from dragon_operator.routes import attestations, events, evidence, nodes, probes
 
 def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
     """Build the app of an operator. Reads no file and no environment variable."""
-    votes = _counter("votes", "Windows submitted to this operator, by verdict or refusal reason.")
-    attested = _counter(
-        "attestations", "Claims submitted to this operator: signed, or the refusal reason."
+    votes = Counter(
+        "datadragon_votes",
+        "Windows submitted to this operator, by verdict or refusal reason.",
+        ["outcome"],
+        registry=None,
+    )
+    attested = Counter(
+        "datadragon_attestations",
+        "Claims submitted to this operator: signed, or the refusal reason.",
+        ["outcome"],
+        registry=None,
     )
     app = web.create(
         "dragon_operator",
@@ -56,10 +64,6 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     app.register_api(streams.routes(components.log, components.streams))
     app.register_api(streams.objects(components.window_voter.objects, components.log))
     return app
-
-
-def _counter(name: str, meaning: str) -> Counter:
-    return Counter(f"datadragon_{name}", meaning, ["outcome"], registry=None)
 
 
 def _not_ready(components: Components) -> Iterator[str]:

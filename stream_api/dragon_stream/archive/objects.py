@@ -44,7 +44,10 @@ class ObjectStore(Protocol):
         """Store an object, in place of one with this name. It is stored when this returns."""
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> Body:
-        """An object, or `length` bytes of it; raises ObjectMissing. So do the pieces."""
+        """An object, or `length` bytes of it from byte `start`.
+
+        Raises ObjectMissing, and ObjectDiffers if it ends before `start`. So do the pieces.
+        """
 
     def size(self, name: str) -> int:
         """The bytes of an object. Raises ObjectMissing."""

@@ -14,9 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from werkzeug.routing import Rule
 
 from dragon.protocol import bls
+from dragon.protocol.streams import finding
+from dragon.protocol.streams.statements import verify_window_proof
+from dragon.stark.refusal import ProofRefused
 from dragon.storage import keystore
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk
@@ -58,6 +62,27 @@ def forgotten() -> Iterator[None]:
     yield
     for owner, name, _, ours in _remembering:
         setattr(owner, name, ours)
+
+
+@contextmanager
+def windows_verified_once() -> Iterator[None]:
+    """Verify each proof of a window once, though all operators receive it."""
+    found: dict[str, ProofRefused | None] = {}
+
+    def verify(*arguments: Any) -> None:
+        key = repr(arguments)
+        if key not in found:
+            found[key] = None
+            try:
+                verify_window_proof(*arguments)
+            except ProofRefused as refusal:
+                found[key] = refusal
+        if (refused := found[key]) is not None:
+            raise refused
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finding, "verify_window_proof", verify)
+        yield
 
 
 def _remember(owner: Any, name: str, make: Callable[[Any], Any]) -> None:

@@ -168,6 +168,22 @@ def test_nodes_are_read_page_by_page(dragon: Run, network: Network) -> None:
     assert network.asked[1].endswith("/nodes?after=operator_1")
 
 
+@pytest.mark.parametrize("end", [None, "8", []])
+def test_all_pages_of_a_list_are_read(network: Network, end: object) -> None:
+    """What is no object is left out, and what is no position ends the list."""
+    pages = [{"logs": [{"id": 1}, "x"], "next": 7}, {"logs": [{"id": 8}], "next": end}]
+    network.operator(NODE, answering(*pages))
+    http = HttpClient(network.wires.session())
+
+    found = queries.all_rows(http, COMMITTEE.urls[NODE], "logs", NODE)
+
+    assert found == [{"id": 1}, {"id": 8}]
+    assert [url.partition("?")[2] for url in network.asked] == [
+        f"limit=1000&node_id={NODE}",
+        f"limit=1000&node_id={NODE}&after=7",
+    ]
+
+
 def test_the_number_of_pages_is_limited(dragon: Run, network: Network) -> None:
     network.operator("operator_1", answering({"nodes": [], "next": "operator_1"}))
 

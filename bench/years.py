@@ -36,7 +36,8 @@ GOAL_RATIO: Final = 2.0  # of a read of the long log to one of the short log
 GOAL_READ_SECONDS: Final = 0.010
 DAYS: Final = 365
 NODE: Final = "target_3"
-REPETITIONS: Final = 9
+TURNS: Final = 2  # of starts from all entries and from the snapshot
+REPETITIONS: Final = 9  # of a read
 
 START: Final = """
 import json, resource, sys, time
@@ -80,10 +81,10 @@ class Start:
         return (name, *times, goal)
 
 
-def starts(path: Path, committee: Path) -> Iterator[tuple[object, ...]]:
-    """Yield the rows of the first table."""
+def starts(path: Path, committee: Path, turns: int) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of the first table, those of a log `turns` times."""
     yield Start.measure(path, committee, "idle").row("imports only")
-    for _ in range(2):
+    for _ in range(turns):
         with closing(sqlite3.connect(path)) as file, file:
             file.execute("DELETE FROM snapshot")
             file.execute("DELETE FROM blocks")
@@ -117,12 +118,14 @@ def reads(database: Database, committee: Committee) -> dict[str, Callable[[], ob
     }
 
 
-def compared(paths: tuple[Path, Path], committee: Committee) -> Iterator[tuple[object, ...]]:
+def compared(
+    paths: tuple[Path, Path], committee: Committee, repetitions: int
+) -> Iterator[tuple[object, ...]]:
     """Yield the rows of the second table: the long log, and the short one."""
     databases = [Database(path, LOG_SCHEMA) for path in paths]
     long, short = (reads(each, committee) for each in databases)
     for name, work in long.items():
-        times = medians(work, short[name], repetitions=REPETITIONS)
+        times = medians(work, short[name], repetitions=repetitions)
         ratio = times[0] / times[1]
         reached = ratio <= GOAL_RATIO or times[0] <= GOAL_READ_SECONDS
         yield (name, ms(times[1]), ms(times[0]), f"{ratio:.1f}", verdict(reached))
@@ -130,7 +133,7 @@ def compared(paths: tuple[Path, Path], committee: Committee) -> Iterator[tuple[o
         database.close()
 
 
-def main(*, days: int = DAYS) -> None:
+def main(*, days: int = DAYS, turns: int = TURNS, repetitions: int = REPETITIONS) -> None:
     members: Any = make_members(4, targets=20)
     with tempfile.TemporaryDirectory() as folder:
         path, short = Path(folder) / "operator.db", Path(folder) / "short.db"
@@ -140,8 +143,13 @@ def main(*, days: int = DAYS) -> None:
         long_log.fill(short, members, 1)
         columns = ("start", "seconds", "processor (s)", "peak memory (MB)", "goal")
         note = f"{size} entries, {path.stat().st_size / 1e6:.0f} MB."
-        show(f"Starts with the log of {days} days", columns, list(starts(path, document)), note)
-        rows = list(compared((path, short), members.committee))
+        show(
+            f"Starts with the log of {days} days",
+            columns,
+            list(starts(path, document, turns)),
+            note,
+        )
+        rows = list(compared((path, short), members.committee, repetitions))
     columns = ("read", "log of a day (ms)", "long log (ms)", "ratio", "goal")
     show(f"Reads of a log of {days} days", columns, rows, "Medians, processor time.")
 

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 import pytest
@@ -29,7 +30,7 @@ from dragon.stark import blocks, compiled, readings
 from dragon.stark.air import Air
 from dragon.stark.parameters import Parameters
 from dragon.stark.refusal import ProofRefused
-from dragon.storage import keystore
+from dragon.storage import disk, keystore
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk
 from dragon_sequencer import bn254, pairing, tower
@@ -65,6 +66,8 @@ def install() -> None:
     _remember(keystore, "PBKDF2_ITERATIONS", lambda _: 2)
     # Migrations run for the first new database with given schemas; further ones are copies.
     _remember(Database, "__init__", _of_schemas)
+    # Each new database first fills a part of its disk; here only the first one on each disk does.
+    _remember(disk, "_write_and_delete", _of_disks)
     _remember(Rule, "_compile_builder", _of_rules)
     _remember(Environment, "compile", _of_templates)
     _remember(models, "parse_url", cache)
@@ -234,6 +237,22 @@ def _of_schemas(init: Callable[..., None]) -> Callable[..., None]:
             init(self, path, *schemas, disk=disk)
             with closing(sqlite3.connect(path)) as connection:
                 files[schemas] = connection.serialize()
+
+    return remembering
+
+
+def _of_disks(write_and_delete: Callable[[Path], None]) -> Callable[[Path], None]:
+    """An attempt to write 1 MB takes longer than all else that opens a small database."""
+    tried: set[int] = set()  # numbers of devices
+
+    def remembering(folder: Path) -> None:
+        device = folder.stat().st_dev if folder.is_dir() else None
+        if device not in tried:
+            write_and_delete(folder)
+            tried.add(folder.stat().st_dev)
+            return
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
 
     return remembering
 

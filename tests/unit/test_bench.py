@@ -45,7 +45,7 @@ LITTLE: dict[str, dict[str, Any]] = {
     "connections": {},
     "explorer": {"days": 1, "operators": (4,), "nodes": 7, "repetitions": 1},
     "periods": {"days": 3, "nodes": 40},
-    "years": {"days": 2},
+    "years": {"days": 2, "turns": 1, "repetitions": 1},
     "scaling": {"windows": (1, 2), "committees": (4,), "repetitions": 1},
 }
 

@@ -17,6 +17,8 @@ from dragon.storage.blobs import SCHEMA as OBJECTS
 from dragon.storage.database import Database
 from dragon.storage.disk import CHECK_INTERVAL_SECONDS, LOG_INTERVAL_SECONDS, RESERVE_BYTES, Disk
 
+pytestmark = pytest.mark.usefixtures("computed_anew")
+
 
 class Clock:
     def __init__(self) -> None:

@@ -28,14 +28,14 @@ _KERNELS: Final = ("kernels",)  # compiled code
 # One service of each kind, as in the compose file; a test checks that the two agree.
 _OPERATOR: Final = Template("""\
   operator-$n:
-    image: $${IMAGE_PREFIX:-datadragon}/api:$${TAG:-latest}
+    image: $${IMAGE_PREFIX:-datadragon}/zkp:$${TAG:-latest}
     init: true
     read_only: true
     tmpfs: ["/tmp:size=16m,mode=1777"]
     cap_drop: [ALL]
     security_opt: ["no-new-privileges:true"]
-    mem_limit: 256m
-    memswap_limit: 256m
+    mem_limit: 384m
+    memswap_limit: 384m
     cpu_quota: 100000
     pids_limit: 256
     dns_opt: ["timeout:1", "attempts:1"]
@@ -57,6 +57,7 @@ _OPERATOR: Final = Template("""\
       - fleet:/fleet:ro
       - operator-$n-keys:/fleet/keys/operator_$n:ro
       - operator-$n-data:/fleet/data/operator_$n
+      - operator-$n-kernels:/kernels
 """)
 _PROVER: Final = Template("""\
   zkp-api-$n:
@@ -145,7 +146,13 @@ def override(
         provers, stream_services: their numbers, from 1.
     """
     added = [
-        _Added("operator", _OPERATOR, range(INCLUDED + 1, operators + 1), first_port, _DATA),
+        _Added(
+            "operator",
+            _OPERATOR,
+            range(INCLUDED + 1, operators + 1),
+            first_port,
+            (*_DATA, *_KERNELS),
+        ),
         _Added("zkp_api", _PROVER, range(2, provers + 1), FIRST_PROVER_PORT, _KERNELS),
         _Added(
             "stream_api",

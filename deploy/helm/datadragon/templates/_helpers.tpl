@@ -13,7 +13,8 @@ app.kubernetes.io/component: {{ .name }}
 {{/* The pod of a service. Arguments: name, service, root. */}}
 {{- define "datadragon.pod" -}}
 {{- $folder := include "datadragon.folder" .name -}}
-{{- $compiled := has .service.kind (list "zkp" "stream") -}}
+{{- $compiled := has .service.kind (list "operator" "aggregator" "explorer" "zkp" "stream") -}}
+{{- $named := has .service.kind (list "zkp" "stream") -}}
 {{- $data := ne .service.kind "zkp" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false # its variables would be read as settings
@@ -44,7 +45,7 @@ containers:
       {{- if eq .service.kind "operator" }}
       - --id
       - {{ $folder }}
-      {{- else if $compiled }}
+      {{- else if $named }}
       - --name
       - {{ $folder }}
       {{- else if and (eq .service.kind "aggregator") (ne .name "aggregator") }}

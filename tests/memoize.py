@@ -7,20 +7,29 @@ fixture `computed_anew`.
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from jinja2 import Environment
+from requests import models
 from werkzeug.routing import Rule
 
+from dragon.node import openapi
 from dragon.protocol import bls
+from dragon.stark import blocks, compiled, readings
+from dragon.stark.air import Air
+from dragon.stark.parameters import Parameters
 from dragon.storage import keystore
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk
 from dragon_sequencer import bn254, pairing
+from dragon_stream import keys as stream_keys
 
 _remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # owner, name, original, memoized
 
@@ -28,6 +37,7 @@ _remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # owner, name, origin
 def install() -> None:
     """Memoize from now on, in this process. Exceptions are not remembered."""
     _remember(bls, "hash_to_curve", cache)  # signing and verifying begin with it
+    _remember(bls.PublicKey, "decode", lambda decode: classmethod(cache(decode.__func__)))
     _remember(bls.SecretKey, "public_key", cache)
     signatures = _Signatures()
     _remember(bls.SecretKey, "_sign", signatures.signing)
@@ -41,6 +51,9 @@ def install() -> None:
     _remember(bn254, "is_in_g2", cache)
     _remember(bn254, "public_key", cache)
     _remember(bn254, "sign", _of_lists)
+    _remember(stream_keys, "public_key", cache)
+    _remember(blocks, "verify", _of_proofs)
+    _remember(readings, "verify", _of_proofs)
     _remember(keystore, "unseal", cache)
     # Keystores made in this process take two iterations of PBKDF2 instead of a million. Those of
     # `test_keystore`, and those made by a command in another process, take all of them.
@@ -48,6 +61,9 @@ def install() -> None:
     # Migrations run for the first new database with given schemas; further ones are copies.
     _remember(Database, "__init__", _of_schemas)
     _remember(Rule, "_compile_builder", _of_rules)
+    _remember(Environment, "compile", _of_templates)
+    _remember(models, "parse_url", cache)
+    _remember(openapi, "parse_parameters", _of_routes)
 
 
 @contextmanager
@@ -136,6 +152,22 @@ def _of_lists(sign: Callable[..., bn254.G1]) -> Callable[..., bn254.G1]:
     return lambda secrets, message: known(tuple(secrets), message)
 
 
+def _of_proofs(verify: Callable[..., None]) -> Callable[..., None]:
+    """Four operators verify the same proofs. Those that were refused are verified again."""
+    valid: set[tuple[object, ...]] = set()
+
+    def remembering(air: Air, parameters: Parameters, proof: bytes) -> None:
+        if not isinstance(proof, bytes):
+            verify(air, parameters, proof)
+            return
+        key = (air, parameters, sha256(proof).digest(), compiled.in_use() is None)
+        if key not in valid:
+            verify(air, parameters, proof)
+            valid.add(key)
+
+    return remembering
+
+
 def _of_schemas(init: Callable[..., None]) -> Callable[..., None]:
     files: dict[tuple[str, ...], bytes] = {}
 
@@ -169,5 +201,36 @@ def _of_rules(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
         if key not in builders:
             builders[key] = compile_builder(self, append_unknown)
         return builders[key]
+
+    return remembering
+
+
+def _of_routes(parse_parameters: Callable[..., Any]) -> Callable[..., Any]:
+    """The types of a route's parameters are those of the function in its module, in every app."""
+    types: dict[object, Any] = {}
+
+    def remembering(func: Callable[..., Any], **options: Any) -> Any:
+        code = inspect.unwrap(func).__code__
+        if options != {"doc_ui": False}:
+            return parse_parameters(func, **options)
+        if code not in types:
+            types[code] = parse_parameters(func, **options)
+        return types[code]
+
+    return remembering
+
+
+def _of_templates(compile_template: Callable[..., Any]) -> Callable[..., Any]:
+    """Every app of the explorer compiles the same templates to code that names no app."""
+    codes: dict[tuple[object, ...], Any] = {}
+
+    def remembering(self: Environment, source: Any, name: str | None = None, *rest: Any) -> Any:
+        if not isinstance(source, str):
+            return compile_template(self, source, name, *rest)
+        escapes = self.autoescape(name) if callable(self.autoescape) else self.autoescape
+        key = (source, name, *rest, escapes, self.trim_blocks, self.lstrip_blocks)
+        if key not in codes:
+            codes[key] = compile_template(self, source, name, *rest)
+        return codes[key]
 
     return remembering

@@ -120,12 +120,10 @@ def _response(
     adapter: WsgiAdapter,
 ) -> requests.Response:
     code, _, reason = status.partition(" ")
-    response = requests.Response()
+    response, kept = requests.Response(), HTTPHeaderDict(headers)
     response.status_code, response.reason = int(code), reason
-    response.headers.update(HTTPHeaderDict(headers))
-    response.raw = HTTPResponse(
-        io.BytesIO(body), HTTPHeaderDict(headers), int(code), preload_content=False
-    )
+    response.headers.update(kept)
+    response.raw = HTTPResponse(io.BytesIO(body), kept, int(code), preload_content=False)
     response.url, response.request = request.url or "", request
     response.connection = adapter  # type: ignore[assignment]
     return response

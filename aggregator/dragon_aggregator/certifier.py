@@ -15,7 +15,7 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from dragon.errors import AttestationRefused, PeerError
+from dragon.errors import AttestationRefused, NotCertified, PeerError
 from dragon.net.operator_client import OperatorClient
 from dragon.net.per_member import PerMember
 from dragon.net.runtime import Runtime
@@ -62,6 +62,18 @@ class AttestationRound:
         """Return the operator's outcome as a word."""
         answer = self.answers.get(operator)
         return answer.outcome if answer else "no answer yet"
+
+    def certified(self, what: str) -> Certificate:
+        """Return the certificate.
+
+        Args: `what`, the claim for people, such as "these totals".
+
+        Raises NotCertified: too few operators signed; `answers` has each operator's outcome.
+        """
+        if self.certificate is None:
+            answers = {operator: self.outcome_of(operator) for operator in self.asked}
+            raise NotCertified(f"too few operators signed {what}", answers=answers)
+        return self.certificate
 
 
 class Certifier:

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import Final
 
-from dragon.errors import Busy, LogStopped, NotCertified
+from dragon.errors import Busy, LogStopped
 from dragon.log.downtime import settled_claim
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
@@ -83,11 +83,7 @@ class Downtime:
 
     def _collect(self, claim: DowntimeClaim) -> Certificate:
         ends = self._monotonic() + self._committee.rounds.collect_deadline_seconds
-        result = self._certifier.collect(claim, ends)
-        if result.certificate is None:
-            answers = {operator: result.outcome_of(operator) for operator in result.asked}
-            raise NotCertified("too few operators signed these totals", answers=answers)
-        return result.certificate
+        return self._certifier.collect(claim, ends).certified("these totals")
 
     def _keep(self, claim: DowntimeClaim, certificate: Certificate) -> Certificate:
         with self._lock:

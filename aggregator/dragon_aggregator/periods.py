@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import canonical
-from dragon.errors import Busy, LogStopped, NotCertified
+from dragon.errors import Busy, LogStopped
 from dragon.log.downtime import settled_size
 from dragon.log.period import report_at
 from dragon.log.store import Log
@@ -86,11 +86,8 @@ class Periods:
             place.release()
 
     def _collect(self, claim: PeriodClaim) -> Certificate:
-        result = self._certifier.collect(claim, self._monotonic() + COLLECT_SECONDS)
-        if result.certificate is None:
-            answers = {operator: result.outcome_of(operator) for operator in result.asked}
-            raise NotCertified("too few operators signed this report", answers=answers)
-        return result.certificate
+        ends = self._monotonic() + COLLECT_SECONDS
+        return self._certifier.collect(claim, ends).certified("this report")
 
     def _recall(self, key: _Key) -> bytes | None:
         with self._lock:

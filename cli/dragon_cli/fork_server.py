@@ -7,8 +7,9 @@ imported once, and each service is a copy of this process. Its memory is shared 
 What most services need is imported at once. The rest is imported when the first service of a kind
 is requested, so that services that were forked earlier use the other processors meanwhile.
 
-Every request is one object in JSON, with the standard input of the service as a passed file. The
-answer is the process id of the service.
+Every request is one object in JSON, after the number of its bytes, with the standard input of the
+service as a passed file. It may be long: it holds the environment. The answer is the process id of
+the service.
 Each service is forked twice, and the process between them ends: the system then makes the service a
 child of the program that started this server and asked the system for it (`dragon_cli.forking`). So
 that program learns how a service ends, and the server can end when all services are started.
@@ -31,9 +32,9 @@ from typing import Any, Final
 
 from dragon_cli import services
 from dragon_cli.commands import serve  # noqa: F401 - every service needs it
+from dragon_cli.forking import REQUEST_SIZE
 from dragon_cli.main import main
 
-MAX_REQUEST_BYTES: Final = 1 << 17  # with the environment of the service
 NAME_FILE: Final = Path("/proc/self/comm")  # what `top` and `pgrep` show
 # What the services import that can be forked; each takes a part of it.
 COMMON: Final = ("dragon.node.app", "dragon.node.http_server")
@@ -46,10 +47,11 @@ def answer_requests(connection: socket.socket) -> dict[str, Any] | None:
     Returns in a forked process with the request for it; otherwise None.
     """
     while True:
-        data, files, *_ = socket.recv_fds(connection, MAX_REQUEST_BYTES, 1)
-        if not data:
+        head, files, *_ = socket.recv_fds(connection, REQUEST_SIZE.size, 1)
+        if not head:
             return None
-        request: dict[str, Any] = json.loads(data)
+        (size,) = REQUEST_SIZE.unpack(head)
+        request: dict[str, Any] = json.loads(connection.recv(size, socket.MSG_WAITALL))
         load(request["kind"])
         if (service := _fork(*files)) is None:
             return request

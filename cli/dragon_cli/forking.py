@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from typing import Final
 PR_SET_CHILD_SUBREAPER: Final = 36
 POLL_SECONDS: Final = 0.02
 MAX_ID_BYTES: Final = 32
+REQUEST_SIZE: Final = struct.Struct("!Q")  # the number of bytes of a request, before it
 
 
 class ForkFailed(Exception):  # not DragonError: the service is then started in the usual way
@@ -74,7 +76,7 @@ class ForkServer:
     """A running fork server, which imports services while we go on."""
 
     def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "dragon_cli.fork_server", str(theirs.fileno())],
@@ -102,7 +104,9 @@ class ForkServer:
             "environ": dict(setting.environ),
         }
         try:
-            socket.send_fds(self._socket, [json.dumps(request).encode()], [setting.stdin])
+            data = json.dumps(request).encode()
+            socket.send_fds(self._socket, [REQUEST_SIZE.pack(len(data))], [setting.stdin])
+            self._socket.sendall(data)
             answer = self._socket.recv(MAX_ID_BYTES)
         except OSError:
             answer = b""

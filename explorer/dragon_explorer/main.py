@@ -169,14 +169,16 @@ def assemble(
         approved_files.note(report)
 
     return Components(
-        sources,
-        Pollers(lambda: watched(settings, sources, runtime), board, record, audience.is_present),
-        recorder,
-        Renderer(sources, runtime.wall, runtime.entropy(8)),
-        runtime.wall,
-        Certification(log, log, sources.follower, runtime),
-        audience,
-        [database.disk, history_database.disk],
+        sources=sources,
+        pollers=Pollers(
+            lambda: watched(settings, sources, runtime), board, record, audience.is_present
+        ),
+        recorder=recorder,
+        renderer=Renderer(sources, runtime.wall, runtime.entropy(8)),
+        wall=runtime.wall,
+        certification=Certification(log, log, sources.follower, runtime),
+        audience=audience,
+        disks=[database.disk, history_database.disk],
     )
 
 

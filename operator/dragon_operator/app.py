@@ -19,14 +19,23 @@ from dragon.protocol.claims.status import Status
 from dragon_operator.components import Components
 from dragon_operator.evidence_recorder import EvidenceRecorder
 from dragon_operator.routes import attestations, events, evidence, nodes, probes, windows
+from dragon_operator.window_voter import WindowVoter
 from dragon_sequencer import compiled as pairings
 
 
 def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
     """Build the app of an operator. Reads no file and no environment variable."""
-    votes = _counter("votes", "Windows submitted to this operator, by verdict or refusal reason.")
-    attested = _counter(
-        "attestations", "Claims submitted to this operator: signed, or the refusal reason."
+    votes = Counter(
+        "datadragon_votes",
+        "Windows submitted to this operator, by verdict or refusal reason.",
+        ["outcome"],
+        registry=None,
+    )
+    attested = Counter(
+        "datadragon_attestations",
+        "Claims submitted to this operator: signed, or the refusal reason.",
+        ["outcome"],
+        registry=None,
     )
     app = web.create(
         "dragon_operator",
@@ -57,10 +66,6 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     app.register_api(streams.routes(components.log, components.streams))
     app.register_api(streams.objects(components.window_voter.objects, components.log))
     return app
-
-
-def _counter(name: str, meaning: str) -> Counter:
-    return Counter(f"datadragon_{name}", meaning, ["outcome"], registry=None)
 
 
 def _not_ready(components: Components) -> Iterator[str]:
@@ -130,16 +135,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     yield metrics.clock_offset(clock_skew.median_ms(components.peers.offsets_ms()))
     confirmed = components.peers.clock_is_confirmed()
     yield metrics.gauge("clock_confirmed", "1 if f + 1 peers have confirmed the clock.", confirmed)
-    yield metrics.gauge(
-        "journal_ahead_seconds",
-        "Seconds until the newest signed round begins, if it lies in the future.",
-        components.attester.seconds_ahead(),
-    )
-    yield metrics.gauge(
-        "journal_incomplete",
-        "1 while nothing is signed because the journal lacks a signature that is in the log.",
-        components.gaps.seconds_left() > 0,
-    )
+    yield from _journal_metrics(components)
     yield metrics.gauge(
         "seated", "1 if the committee that holds lists this operator.", components.is_seated
     )
@@ -150,14 +146,34 @@ def _metrics(components: Components) -> Iterator[Metric]:
     )
     yield metrics.disk_fault(components.disks)
     yield from _evidence_metrics(components.evidence)
-    verifications = components.window_voter.verifications
+    yield from _verification_metrics(components.window_voter)
+    yield metrics.quorum_margin(components.peers.quorum_margin())
+    blind = components.peers.is_blind(probe_results)
+    yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)
+
+
+def _journal_metrics(components: Components) -> Iterator[Metric]:
+    yield metrics.gauge(
+        "journal_ahead_seconds",
+        "Seconds until the newest signed round begins, if it lies in the future.",
+        components.attester.seconds_ahead(),
+    )
+    yield metrics.gauge(
+        "journal_incomplete",
+        "1 while nothing is signed because the journal lacks a signature that is in the log.",
+        components.gaps.seconds_left() > 0,
+    )
+
+
+def _verification_metrics(voter: WindowVoter) -> Iterator[Metric]:
+    verifications = voter.verifications
     yield metrics.counters(
         "verification_seconds",
         "Processor seconds for windows of certified and listed (known) and of other streams (new).",
         "streams",
         {"known": verifications.known_seconds, "new": verifications.new_seconds},
     )
-    verifier = components.window_voter.verifier
+    verifier = voter.verifier
     yield metrics.counters(
         "windows_verified",
         "Windows that were verified since the start, by verifier: compiled code, or plain Python.",
@@ -174,9 +190,6 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "Processes for windows that were replaced because they ended or did not answer in time.",
         verifier.replaced_workers,
     )
-    yield metrics.quorum_margin(components.peers.quorum_margin())
-    blind = components.peers.is_blind(probe_results)
-    yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)
 
 
 def _evidence_metrics(evidence: EvidenceRecorder) -> Iterator[Metric]:

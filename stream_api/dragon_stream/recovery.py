@@ -71,6 +71,7 @@ def unknown_folders(folder: Path, known: Collection[str]) -> list[Path]:
 
 
 def segment_path(folder: Path, first: int) -> Path:
+    """The file of the segment that begins with chunk `first`."""
     return folder / f"{first:016d}{SUFFIX}"
 
 

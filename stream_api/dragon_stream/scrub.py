@@ -6,21 +6,18 @@ itself. So damage to old data is found only when somebody asks for it, or here.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import DatabaseError
 
 from dragon.encoding import to_hex
 from dragon.errors import (
     ChunkDamaged,
     DragonError,
     InvalidEncoding,
-    LogDamaged,
     NotFound,
     SettingsError,
 )
@@ -31,8 +28,8 @@ from dragon.protocol.streams.window_readings import readings_chunks_fault, readi
 from dragon.storage import damage
 from dragon.storage.database import Database
 from dragon.storage.process_lock import ProcessLock
+from dragon.storage.read_only import read_only_url
 from dragon.storage.schema import is_behind
-from dragon.storage.sqlite_faults import sqlite_fault
 from dragon_stream.acknowledged import Acknowledged, AcknowledgedFile
 from dragon_stream.archive.checking import ArchivedData
 from dragon_stream.archive.objects import ObjectStore
@@ -52,7 +49,7 @@ class ReadOnlyDatabase:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+        self._engine = create_engine(read_only_url(path))
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -102,11 +99,8 @@ def check_folder(
         if not running:
             stack.enter_context(closing(ProcessLock.on_folder(folder)))
         database = stack.enter_context(closing(ReadOnlyDatabase(path)))
-        try:
+        with damage.unreadable(f"{path} cannot be read"):
             return _check(folder, database, on_stream, store)
-        except (DatabaseError, sqlite3.Error) as error:  # of the library, or the driver's cursor
-            cause = error.orig if isinstance(error, DatabaseError) else error
-            raise LogDamaged(f"{path} cannot be read: {sqlite_fault(cause)}") from None
 
 
 def _check(

@@ -349,6 +349,7 @@ class Segments:
 
 
 def batched(chunks: Sequence[Chunk], size: int) -> Iterator[Sequence[Chunk]]:
+    """The chunks in groups of `size`; the last group may be smaller."""
     for start in range(0, len(chunks), size):
         yield chunks[start : start + size]
 

@@ -220,6 +220,7 @@ class Store(StreamTables):
             self._unfinished.closed(row.stream, row.summary())
 
     def window(self, stream: bytes, number: int) -> WindowRow | None:
+        """A closed window with its proof, if it has one; None if it is not closed yet."""
         query = "WHERE w.stream = :stream AND w.number = :number"
         return self._window(query, stream, number=number)
 
@@ -231,6 +232,7 @@ class Store(StreamTables):
         return found
 
     def last_window(self, stream: bytes) -> WindowRow | None:
+        """The newest closed window; None if there is none."""
         return self._window("WHERE w.stream = :stream ORDER BY w.number DESC LIMIT 1", stream)
 
     def window_of(self, stream: bytes, sequence: int) -> WindowRow | None:
@@ -310,6 +312,7 @@ class Store(StreamTables):
         return 0 if number is None else int(number) + 1
 
     def prove(self, stream: bytes, number: int, proof: bytes) -> None:
+        """Store the proof of a window, unless its verdict is known. It is on disk on return."""
         query = text(
             "UPDATE own_windows SET proof = :proof, proofs = proofs + 1, state = 'proven' "
             "WHERE stream = :stream AND number = :number AND state IN ('closed', 'proven')"
@@ -329,6 +332,7 @@ class Store(StreamTables):
                 self._unfinished.proven(stream, number)
 
     def certify(self, stream: bytes, number: int, position: int) -> None:
+        """Note that the log has the certificate of a window, at this position."""
         query = text(
             "UPDATE own_windows SET state = 'certified', position = :position "
             "WHERE stream = :stream AND number = :number"

@@ -51,7 +51,9 @@ class UnfinishedWindows:
 
     def count(self, stream: bytes) -> int:
         """The number of windows of a stream. Raises what `read` raises."""
-        return len(self._of(stream))
+        windows = self._of(stream)
+        with self._lock:
+            return len(windows)
 
     def closed(self, stream: bytes, window: WindowSummary) -> None:
         """Add the stream's newest window."""
@@ -77,11 +79,15 @@ class UnfinishedWindows:
             self._streams.pop(stream, None)
 
     def _of(self, stream: bytes) -> dict[int, WindowSummary]:
-        if (known := self._streams.get(stream)) is not None:
+        if (known := self._known(stream)) is not None:
             return known
         with self._changing:  # no change is missed in between
-            if (known := self._streams.get(stream)) is None:
+            if (known := self._known(stream)) is None:
                 known = {window.number: window for window in self._read(stream)}
                 with self._lock:
                     self._streams[stream] = known
             return known
+
+    def _known(self, stream: bytes) -> dict[int, WindowSummary] | None:
+        with self._lock:
+            return self._streams.get(stream)

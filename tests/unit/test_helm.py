@@ -44,11 +44,14 @@ def test_the_chart_is_clean() -> None:
     assert [each["error"] for each in found["messages"]] == ["icon is recommended"]
 
 
-def test_every_service_of_a_fleet_has_its_host_name_and_port(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tls", [False, True])
+def test_every_service_of_a_fleet_has_its_host_name_port_and_keys(
+    tmp_path: Path, tls: bool
+) -> None:
     home = Home(tmp_path / "fleet")
     ports = Ports(prover=5200, streams=5300, explorer=5400)
-    make_fleet(home, Plan(containers=True, ports=ports), genesis=1_800_000_000)
-    manifests = render()
+    make_fleet(home, Plan(containers=True, ports=ports, tls=tls), genesis=1_800_000_000)
+    manifests = render({"fleet": {"tls": tls}})
 
     urls = Swarm(home).services()
 
@@ -59,6 +62,8 @@ def test_every_service_of_a_fleet_has_its_host_name_and_port(tmp_path: Path) -> 
     for name, pod in pods(manifests).items():
         folder = home.keys / name.replace("-", "_")
         assert any(each["name"] == "keys" for each in pod["volumes"]) == folder.exists()
+        paths = [each["mountPath"] for each in pod["containers"][0]["volumeMounts"]]
+        assert (f"/fleet/keys/{folder.name}" in paths) == folder.exists()
 
 
 def test_a_pod_is_confined_and_has_only_its_own_keys() -> None:

@@ -25,31 +25,51 @@ FIRST_STREAM_PORT: Final = 5300
 _DATA: Final = ("data",)  # a kind of volume
 _KERNELS: Final = ("kernels",)  # compiled code
 
-# One service of each kind, as in the compose file; a test checks that the two agree.
-_OPERATOR: Final = Template("""\
-  operator-$n:
-    image: $${IMAGE_PREFIX:-datadragon}/zkp:$${TAG:-latest}
+
+def _template(
+    host: str, *, memory: str, cores: int, networks: str, start_period: str, own: str
+) -> Template:
+    """Return a service as in the compose file; a test checks that the two agree.
+
+    Args:
+        host: its name, `$n` for its number.
+        memory, cores, networks, start_period: how it runs.
+        own: its further lines, with `$n` and `$port`.
+    """
+    return Template(f"""\
+  {host}:
+    image: $${{IMAGE_PREFIX:-datadragon}}/zkp:$${{TAG:-latest}}
     init: true
     read_only: true
     tmpfs: ["/tmp:size=16m,mode=1777"]
     cap_drop: [ALL]
     security_opt: ["no-new-privileges:true"]
-    mem_limit: 384m
-    memswap_limit: 384m
-    cpu_quota: 100000
+    mem_limit: {memory}
+    memswap_limit: {memory}
+    cpu_quota: {cores}00000
     pids_limit: 256
     dns_opt: ["timeout:1", "attempts:1"]
-    logging: {driver: json-file, options: {max-size: 10m, max-file: "3"}}
+    logging: {{driver: json-file, options: {{max-size: 10m, max-file: "3"}}}}
     restart: unless-stopped
     stop_grace_period: 6s
-    networks: [fleet]
-    depends_on: {init: {condition: service_completed_successfully}}
+    networks: [{networks}]
+    depends_on: {{init: {{condition: service_completed_successfully}}}}
     healthcheck:
       test: [CMD, python, -m, dragon.node.health]
       interval: 30s
       timeout: 5s
       retries: 3
-      start_period: 120s
+      start_period: {start_period}
+{own}""")
+
+
+_OPERATOR: Final = _template(
+    "operator-$n",
+    memory="384m",
+    cores=1,
+    networks="fleet",
+    start_period="120s",
+    own="""\
     command: [serve, operator, --id, operator_$n]
     environment: {DRAGON_PORT: "$port", OPERATOR_OBJECTS_MB: "512"}
     ports: ["$${BIND_ADDRESS:-127.0.0.1}:$${OPERATOR_${n}_PORT:-$port}:$port"]
@@ -58,62 +78,30 @@ _OPERATOR: Final = Template("""\
       - operator-$n-keys:/fleet/keys/operator_$n:ro
       - operator-$n-data:/fleet/data/operator_$n
       - operator-$n-kernels:/kernels
-""")
-_PROVER: Final = Template("""\
-  zkp-api-$n:
-    image: $${IMAGE_PREFIX:-datadragon}/zkp:$${TAG:-latest}
-    init: true
-    read_only: true
-    tmpfs: ["/tmp:size=16m,mode=1777"]
-    cap_drop: [ALL]
-    security_opt: ["no-new-privileges:true"]
-    mem_limit: 1280m
-    memswap_limit: 1280m
-    cpu_quota: 200000
-    pids_limit: 256
-    dns_opt: ["timeout:1", "attempts:1"]
-    logging: {driver: json-file, options: {max-size: 10m, max-file: "3"}}
-    restart: unless-stopped
-    stop_grace_period: 6s
-    networks: [proofs]
-    depends_on: {init: {condition: service_completed_successfully}}
-    healthcheck:
-      test: [CMD, python, -m, dragon.node.health]
-      interval: 30s
-      timeout: 5s
-      retries: 3
-      start_period: 180s
+""",
+)
+_PROVER: Final = _template(
+    "zkp-api-$n",
+    memory="1280m",
+    cores=2,
+    networks="proofs",
+    start_period="180s",
+    own="""\
     command: [serve, zkp, --name, zkp_api_$n]
     environment: {DRAGON_PORT: "$port", ZKP_WORKERS: "$${ZKP_WORKERS:-2}"}
     volumes:
       - fleet:/fleet:ro
       - zkp-api-$n-keys:/fleet/keys/zkp_api_$n:ro
       - zkp-api-$n-kernels:/kernels
-""")
-_STREAM_SERVICE: Final = Template("""\
-  stream-api-$n:
-    image: $${IMAGE_PREFIX:-datadragon}/zkp:$${TAG:-latest}
-    init: true
-    read_only: true
-    tmpfs: ["/tmp:size=16m,mode=1777"]
-    cap_drop: [ALL]
-    security_opt: ["no-new-privileges:true"]
-    mem_limit: 512m
-    memswap_limit: 512m
-    cpu_quota: 200000
-    pids_limit: 256
-    dns_opt: ["timeout:1", "attempts:1"]
-    logging: {driver: json-file, options: {max-size: 10m, max-file: "3"}}
-    restart: unless-stopped
-    stop_grace_period: 6s
-    networks: [fleet, proofs]
-    depends_on: {init: {condition: service_completed_successfully}}
-    healthcheck:
-      test: [CMD, python, -m, dragon.node.health]
-      interval: 30s
-      timeout: 5s
-      retries: 3
-      start_period: 120s
+""",
+)
+_STREAM_SERVICE: Final = _template(
+    "stream-api-$n",
+    memory="512m",
+    cores=2,
+    networks="fleet, proofs",
+    start_period="120s",
+    own="""\
     command: [serve, stream, --name, stream_api_$n]
     environment: {DRAGON_PORT: "$port"}
     ports: ["$${BIND_ADDRESS:-127.0.0.1}:$${STREAM_${n}_PORT:-$port}:$port"]
@@ -122,7 +110,8 @@ _STREAM_SERVICE: Final = Template("""\
       - stream-api-$n-keys:/fleet/keys/stream_api_$n:ro
       - stream-api-$n-data:/fleet/data/stream_api_$n
       - stream-api-$n-kernels:/kernels
-""")
+""",
+)
 _LEFT_OUT: Final = Template("""\
   operator-$n:
     profiles: [left-out]

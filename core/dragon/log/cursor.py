@@ -71,7 +71,7 @@ def check_not_archived(connection: Connection, network_id: bytes) -> None:
 
 
 def stored_index(database: Database) -> int:
-    """Return the index of the last batch that the file records as applied."""
+    """Return the index of the last batch that the file records as applied. Raises LogDamaged."""
     index = database.value("SELECT last_index FROM cursor", {})
     if type(index) is not int:
         raise errors.LogDamaged("the cursor is missing, or has a value of a wrong type")
@@ -85,7 +85,7 @@ def advance_cursor(cursor: sqlite3.Cursor, position: Position) -> None:
 
 
 def read_alarm(connection: Connection) -> Alarm | None:
-    """Return the stored alarm, if there is one."""
+    """Return the stored alarm, if there is one. Raises LogDamaged: it is damaged itself."""
     row = connection.execute(text("SELECT reason, detail FROM alarm")).first()
     if row is None:
         return None

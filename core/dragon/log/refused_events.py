@@ -79,7 +79,7 @@ def record(cursor: sqlite3.Cursor, refusals: Sequence[Refusal]) -> None:
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """Return the number of refused events by reason."""
+    """Return the number of refused events by reason. Raises LogDamaged."""
     query = text("SELECT reason, count FROM refusals ORDER BY reason")
     found = {row[0]: row[1] for row in connection.execute(query)}
     if not all(type(reason) is str and type(count) is int for reason, count in found.items()):

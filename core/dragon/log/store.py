@@ -45,7 +45,7 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.handover import Handover, SignedMark
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.state import State
-from dragon.storage.damage import check_structure
+from dragon.storage.damage import check_structure, unreadable
 from dragon.storage.database import Database
 from dragon.storage.sqlite_faults import sqlite_fault
 
@@ -127,7 +127,7 @@ class Log(LogQueries):
         self._offered: dict[bytes, Committee] = {}  # files of committees that may follow
         self._contradiction: Alarm | None = None  # with the pinned committees
         self._alarm: Alarm | None = None
-        try:
+        with unreadable(f"{database.path} cannot be read as a log"):
             with database.write() as connection:
                 check_structure(connection, database.path, _SMALL_TABLES)
                 self._position = cursor.read_cursor(connection, self._network_id)
@@ -138,10 +138,6 @@ class Log(LogQueries):
             self._check = FileCheck(
                 database, (*_LARGE_TABLES, *tables()), relied_on, self.note_damage
             )
-        except (DatabaseError, sqlite3.Error) as error:  # of the library, or the driver's cursor
-            cause = error.orig if isinstance(error, DatabaseError) else error
-            message = f"{database.path} cannot be read as a log: {sqlite_fault(cause)}"
-            raise errors.LogDamaged(message) from None
 
     @property
     def check(self) -> FileCheck:

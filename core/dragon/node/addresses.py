@@ -57,6 +57,7 @@ def client_key(text: str) -> str:
 
 
 def is_within(address: Address | None, networks: Iterable[Network]) -> bool:
+    """Whether an address lies in one of these networks; no address lies in any."""
     return address is not None and any(
         address.version == network.version and address in network for network in networks
     )

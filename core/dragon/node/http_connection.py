@@ -172,7 +172,7 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
 
     def abort(self) -> None:
-        """Close the connection without sending what is left."""
+        """Close the connection without sending the rest."""
         if self._transport is not None:
             self._transport.abort()
         self._forget()

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from dragon.errors import LogDamaged
 from dragon.storage.sqlite_faults import INCONSISTENT, primary_code, sqlite_fault
@@ -51,6 +51,22 @@ def guard(path: Path) -> Iterator[None]:
         if not _is_damage(cause):
             raise
         raise LogDamaged(f"{path} is damaged: {sqlite_fault(cause)}") from None
+
+
+@contextmanager
+def unreadable(what: str) -> Iterator[None]:
+    """Raise LogDamaged for every error of SQLite, whether the file or something else causes it.
+
+    For readers that cannot go on without the file. The library raises errors of its own, its
+    connections' cursors those of the driver.
+
+    Args: `what`, the beginning of the message, such as "log.db cannot be read".
+    """
+    try:
+        yield
+    except (DatabaseError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DatabaseError) else error
+        raise LogDamaged(f"{what}: {sqlite_fault(cause)}") from None
 
 
 def _is_damage(cause: BaseException | None) -> bool:

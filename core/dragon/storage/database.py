@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
 from dragon.errors import DatabaseTooNew, DatabaseTooOld, DiskError, LogDamaged
@@ -41,9 +41,8 @@ class Database:
         self.path = path
         self.disk = disk or Disk(path.parent)
         self._writing = threading.RLock()
-        self._engine = create_engine(
-            f"sqlite:///{path}", pool_size=8, max_overflow=24, pool_timeout=5
-        )
+        url = URL.create("sqlite", database=str(path))  # a text with `?` or `%` would be decoded
+        self._engine = create_engine(url, pool_size=8, max_overflow=24, pool_timeout=5)
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)
         self._driver = DriverConnections(path, _set_pragmas)

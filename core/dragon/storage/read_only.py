@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import URL, Connection, create_engine
 from sqlalchemy.pool import NullPool
 
-from dragon.errors import LogDamaged
 from dragon.storage import damage
-from dragon.storage.sqlite_faults import sqlite_fault
+
+
+def read_only_url(path: Path) -> URL:
+    """Return how SQLAlchemy opens a file that it must neither change nor create."""
+    # SQLite decodes the path. Put together from parts, because a text would be decoded before.
+    return URL.create(
+        "sqlite", database=path.absolute().as_uri(), query={"mode": "ro", "uri": "true"}
+    )
 
 
 class ReadOnlyDatabase:
@@ -20,16 +25,15 @@ class ReadOnlyDatabase:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        file = f"{path.absolute().as_uri()}?mode=ro&uri=true"
-        self._engine = create_engine(f"sqlite:///{file}", poolclass=NullPool)
+        self._engine = create_engine(read_only_url(path), poolclass=NullPool)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view of the last commit. Raises LogDamaged: the file cannot be read."""
-        try:
-            with damage.guard(self.path), self._engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN")
-                yield connection
-        except DatabaseError as error:
-            message = f"{self.path} cannot be read: {sqlite_fault(error.orig)}"
-            raise LogDamaged(message) from None
+        with (
+            damage.unreadable(f"{self.path} cannot be read"),
+            damage.guard(self.path),
+            self._engine.connect() as connection,
+        ):
+            connection.exec_driver_sql("BEGIN")
+            yield connection

@@ -11,13 +11,12 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 from flask import Response, redirect, request
 from flask_openapi.openapi import OpenAPI
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
-from pydantic import Field
 from werkzeug.exceptions import (
     HTTPException,
     InternalServerError,
@@ -31,10 +30,32 @@ from dragon.node import openapi
 from dragon.node.app import install_common_routes
 from dragon.node.metrics import StateCollector
 from dragon.node.openapi import Responses, Routes
-from dragon.node.parameters import Parameters
-from dragon.node.schemas import Described, Schema
 from dragon_sequencer.devnet.faults import LeaderChange, bomb_pieces
-from dragon_sequencer.devnet.network import STATES, VERSION, Network, Refusal
+from dragon_sequencer.devnet.network import STATES, Network, Refusal
+from dragon_sequencer.devnet.request_parsing import (
+    Invalid,
+    after_of,
+    batch_of,
+    batches_of,
+    check_state,
+    check_version,
+    read_body,
+)
+from dragon_sequencer.devnet.schemas import (
+    BATCH,
+    BATCHES,
+    FAILED,
+    OBJECT,
+    RESPONSES,
+    SUBMISSION,
+    AppPath,
+    AppStatePath,
+    Detail,
+    NodeReady,
+    PageQuery,
+    Refused,
+    StatePath,
+)
 
 MAX_BATCH_BODY_BYTES: Final = (
     64 << 10
@@ -43,78 +64,6 @@ MAX_BULK_BODY_BYTES: Final = 1 << 20  # body with batches of several apps
 MAX_WAITING_READS: Final = 32  # reads that wait for a batch; further ones are answered at once
 GATEWAY: Final = "dragon.gateway"  # in a request's environment: the number of the gateway
 _GATEWAY: Final = re.compile(r"/gateway/([0-9]{1,3})(/.*)", re.ASCII | re.DOTALL)
-_AFTER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
-
-
-class Invalid(Exception):
-    """A validation error in FastAPI's format, with status 422."""
-
-    def __init__(self, kind: str, loc: list[str | int], msg: str, given: object, **ctx: object):
-        super().__init__(msg)
-        detail = {"type": kind, "loc": loc, "msg": msg, "input": given}
-        self.detail = [{**detail, "ctx": ctx} if ctx else detail]
-
-
-class NodeError(Schema):
-    code: str
-    message: str
-
-
-class Refused(Schema):
-    """An error of the node, with its code."""
-
-    status: Literal["error"]
-    error: NodeError
-
-
-class Detail(Schema):
-    """An error of the node's framework: a text, or a list of validation errors."""
-
-    detail: str | list[dict[str, Any]]
-
-
-class Success(Schema):
-    status: Literal["success"]
-    message: str
-    data: Any
-
-
-class NodeReady(Schema):
-    status: bool
-
-
-class AppPath(Parameters):
-    app: str
-
-
-class StatePath(Parameters):
-    state: str
-
-
-class AppStatePath(AppPath, StatePath):
-    pass
-
-
-class PageQuery(Described):
-    """Unknown parameters are ignored, as by the node."""
-
-    after: Annotated[str, Field(description="an integer from 0")] = "0"
-
-
-FAILED: Final[Responses] = {
-    500: {"description": "Internal Server Error", "content": {"text/plain": {}}}
-}
-RESPONSES: Final[Responses] = {200: Success, 400: Refused, **FAILED}
-SUBMISSION: Final[Responses] = {
-    **RESPONSES,
-    413: Detail,
-    422: Detail,
-    429: Refused,
-    503: Refused,
-}
-BATCH: Final = {"type": "string"}
-BATCHES: Final = {"type": "object", "additionalProperties": {"type": "array", "items": BATCH}}
-OBJECT: Final = {"type": "object"}
 
 
 def create_app(network: Network, *, hold: float = 1.0, control: bool = False) -> OpenAPI:
@@ -192,22 +141,22 @@ def _submissions(network: Network) -> Routes:
         """Submit a batch. It is accepted, but not final yet."""
         request.max_content_length = MAX_BATCH_BODY_BYTES
         try:
-            body = _body()
+            body = read_body()
         except RequestEntityTooLarge:
             message = "The batch exceeds the maximum allowed size."
             raise Refusal(429, "BatchSizeExceededError", message) from None
-        _check_version()
+        check_version()
         network.check_accepting()
-        network.submit(path.app, _batch(body))
+        network.submit(path.app, batch_of(body))
         return _success({}, "The batch is received successfully.")
 
     @routes.put("/node/batches", request_body=_json_body(BATCHES), responses=SUBMISSION)
     def submit_many() -> Response:
         """Submit batches of several apps. Batches of unknown apps are dropped without an error."""
-        body = _body()
-        _check_version()
+        body = read_body()
+        check_version()
         network.check_accepting()
-        for app, batches in _bulk(body).items():
+        for app, batches in batches_of(body).items():
             for batch in batches:
                 _submit_silently(network, app, batch)
         return _success({}, "The batches are received successfully.")
@@ -223,8 +172,8 @@ def _pages(network: Network, hold: float) -> Routes:
     def page(path: AppStatePath, query: PageQuery) -> Response:
         """List finalized batches after an index, with their proofs; null if there are none."""
         app, state, gateway = path.app, path.state, _gateway()
-        _check_version()
-        after = _after(query.after)
+        check_version()
+        after = after_of(query.after)
         found = network.page(app, after, gateway)
         if bomb := network.faults.at(gateway).bomb:
             pieces = bomb_pieces(bomb, network.faults.bomb_bytes)
@@ -242,16 +191,16 @@ def _pages(network: Network, hold: float) -> Routes:
     @routes.get("/node/<app>/batches/<state>/last", responses=RESPONSES)
     def last(path: AppStatePath) -> Response:
         """Get the newest finalized batch of an app."""
-        _check_version()
-        _check_state(path.state)
+        check_version()
+        check_state(path.state)
         return _success(network.last(path.app, path.state, _gateway()))
 
     @routes.get("/node/batches/<state>/last", responses=RESPONSES)
     def last_of_all(path: StatePath) -> Response:
         """Get the newest finalized batch of every app that has one."""
         state = path.state
-        _check_version()
-        _check_state(state)
+        check_version()
+        check_state(state)
         records = {app: network.last(app, state, _gateway()) for app in network.apps}
         return _success({app: record for app, record in records.items() if record})
 
@@ -269,7 +218,7 @@ def _status(network: Network) -> Routes:
     @routes.get("/node/state", responses=RESPONSES)
     def state() -> Response:
         """Get the node's identity and the newest index of each app."""
-        _check_version()
+        check_version()
         return _success(network.state())
 
     @routes.get("/node/ready", responses={200: NodeReady, 503: Refused, **FAILED})
@@ -323,55 +272,6 @@ def _shown(network: Network) -> dict[str, Any]:
     return {**listed, "min_age_ms": round(network.rules.min_age * 1000)}
 
 
-# Requests
-
-
-def _body() -> object:
-    """The body as the node reads it: bytes, a JSON value, or None if it is empty."""
-    raw = request.get_data(cache=False)
-    if not raw:
-        return None
-    kind = request.mimetype
-    if kind and kind != "application/json" and not re.fullmatch(r"application/.+\+json", kind):
-        return raw
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        text = getattr(error, "msg", "Expecting value")
-        raise Invalid("json_invalid", ["body", 0], "JSON decode error", {}, error=text) from None
-
-
-def _batch(body: object) -> str:
-    if body is None:
-        raise Invalid("missing", ["body"], "Field required", None)
-    try:
-        if isinstance(body, bytes):
-            return body.decode()
-        if isinstance(body, str):
-            body.encode()
-            return body
-    except UnicodeError:
-        raise InternalServerError from None  # as the node does
-    raise Invalid("string_type", ["body"], "Input should be a valid string", body)
-
-
-def _bulk(body: object) -> dict[str, list[str]]:
-    if body is None:
-        raise Invalid("missing", ["body"], "Field required", None)
-    if not isinstance(body, dict):
-        given = body.decode(errors="replace") if isinstance(body, bytes) else body
-        raise Invalid("dict_type", ["body"], "Input should be a valid dictionary", given)
-    for app, batches in body.items():
-        if not isinstance(batches, list):
-            raise Invalid("list_type", ["body", app], "Input should be a valid list", batches)
-        for at, batch in enumerate(batches):
-            if not isinstance(batch, str):
-                place = ["body", app, at]
-                raise Invalid("string_type", place, "Input should be a valid string", batch)
-            _batch(batch)
-    return body
-
-
 def _submit_silently(network: Network, app: str, batch: str) -> None:
     """Submit, but drop batches of unknown apps and oversized batches without an error."""
     try:
@@ -379,29 +279,6 @@ def _submit_silently(network: Network, app: str, batch: str) -> None:
     except Refusal as refusal:
         if refusal.code not in {"InvalidRequestError", "BatchSizeExceededError"}:
             raise
-
-
-def _after(text: str) -> int:
-    place: list[str | int] = ["query", "after"]
-    if not _AFTER.fullmatch(text):
-        msg = "Input should be a valid integer, unable to parse string as an integer"
-        raise Invalid("int_parsing", place, msg, text)
-    if int(text) < 0:
-        msg = "Input should be greater than or equal to 0"
-        raise Invalid("greater_than_equal", place, msg, text, ge=0)
-    return int(text)
-
-
-def _check_version() -> None:
-    if request.headers.get("Version", VERSION) != VERSION:
-        message = "Invalid node version. Please get the latest version of node."
-        raise Refusal(400, "InvalidNodeVersionError", message)
-
-
-def _check_state(state: str) -> None:
-    if state not in {"locked", "finalized"}:
-        message = "Invalid state. Must be 'locked' or 'finalized'."
-        raise Refusal(400, "InvalidRequestError", message)
 
 
 # Responses

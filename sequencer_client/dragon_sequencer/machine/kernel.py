@@ -74,12 +74,8 @@ class _Body:
 
     def store_reduced(self, number: str) -> None:
         """Store a number below 2·p, less p unless it is below p."""
-        less = self.set(f"sub i256 {number}, {P}")
-        negative = self.set(f"icmp slt i256 {less}, 0")
-        self.store(self.set(f"select i1 {negative}, i256 {number}, i256 {less}"))
-
-    def store(self, number: str) -> None:
-        self.lines.append(f"  store i256 {number}, ptr %target, align 8")
+        reduced = self.set(f"call i256 @reduced(i256 {number})")
+        self.lines.append(f"  store i256 {reduced}, ptr %target, align 8")
 
     def function(self, name: str) -> str:
         arguments = "ptr %target, ptr %a, ptr %b"

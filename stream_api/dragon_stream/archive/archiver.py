@@ -8,7 +8,7 @@ the next step is repeated: names contain digests, so an upload that is repeated 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -31,8 +31,8 @@ from dragon_stream.archive.objects import (
     check_size,
     check_stored,
 )
-from dragon_stream.archive.packing import Packed, pack_proofs, pack_segment
 from dragon_stream.archive.room import Room
+from dragon_stream.archive.waiting import Waiting, WaitingObjects
 from dragon_stream.archive.windows import ProvenWindows
 from dragon_stream.damage import Damaged, DamageReports
 from dragon_stream.records import HEAD_BYTES
@@ -43,26 +43,10 @@ STEP_SECONDS: Final = 1.0  # time between two steps
 CONCURRENT_UPLOADS: Final = 4  # objects that are uploaded at the same time
 MAX_UPLOADS: Final = 64  # of one step
 MAX_DELETIONS: Final = 64  # local copies that one step deletes
-BUNDLE_SECONDS: Final = 600.0  # age at which proofs are archived, though they are few
 MAX_BACKOFF_SECONDS: Final = 60.0  # between two attempts while the archive fails
 FAULTS: Final = ("unavailable", "differs", "damaged", "disk")  # labels of the failures
 
 logger = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Something that can be archived."""
-
-    stream: Stream
-    kind: Kind
-    first: int
-    size: int
-    pack: Callable[[], Packed | None]
-
-    @property
-    def key(self) -> tuple[bytes, Kind, int]:
-        return self.stream.id, self.kind, self.first
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +88,8 @@ class Archiver:
         self.url = url
         self._store = store
         self._index = index
-        self._windows = windows
         self._proven = proven
+        self._waiting = WaitingObjects(index, windows, proven, room=room, wall=runtime.wall)
         self._streams = streams
         self._damages = damages
         self._room = room
@@ -143,14 +127,17 @@ class Archiver:
 
     def step(self) -> None:
         """Archive what can be archived, and delete local copies if the disk has too much."""
-        self._mark_expired()
-        waiting = [each for each in self._waiting() if each.key not in self._set_aside]
+        # Also while the archive fails: what has expired must not be read any more.
+        faults = self._attempt(self._mark_expired)
+        waiting = [
+            each for each in self._waiting.of(self._usable()) if each.key not in self._set_aside
+        ]
         pending: dict[bytes, int] = {}
         for each in waiting:
             pending[each.stream.id] = pending.get(each.stream.id, 0) + each.size
         self.pending = pending
         if self._runtime.monotonic() >= self._not_before:
-            self._work(waiting)
+            self._work(waiting, faults)
         self.measure()
 
     def close(self) -> None:
@@ -164,8 +151,9 @@ class Archiver:
 
     # What to do
 
-    def _work(self, waiting: Sequence[Waiting]) -> None:
-        faults = self._upload_all(waiting[:MAX_UPLOADS])
+    def _work(self, waiting: Sequence[Waiting], faults: Sequence[Fault]) -> None:
+        """Upload and delete. Args: `faults`, those of this step until now."""
+        faults = [*faults, *self._upload_all(waiting[:MAX_UPLOADS])]
         # In this order: a bucket that refuses to delete must not keep the disk full.
         for job in (self._delete_local, self._delete_expired):
             if not any(fault.reason == "unavailable" for fault in faults):
@@ -214,65 +202,10 @@ class Archiver:
         self.failures.labels(fault.reason).inc()
         return [fault]
 
-    def _waiting(self) -> Iterator[Waiting]:
-        """What can be archived, one after the other from each stream, the oldest first."""
-        turns = [self._of_stream(stream) for stream in self._usable()]
-        while turns:
-            for turn in list(turns):
-                try:
-                    yield next(turn)
-                except (StopIteration, ChunkDamaged):
-                    turns.remove(turn)
+    # How it is done
 
     def _usable(self) -> list[Stream]:
         return [stream for stream in self._streams.all() if not stream.chunker.is_damaged]
-
-    def _of_stream(self, stream: Stream) -> Iterator[Waiting]:
-        yield from self._segments(stream)
-        yield from self._bundles(stream)
-
-    def _segments(self, stream: Stream) -> Iterator[Waiting]:
-        """The closed segments whose chunks are all certified, and that are not archived yet."""
-        segments = stream.chunker.segments
-        if not (closed := segments.closed()):
-            return
-        certified = self._proven.certified_chunks(stream.id)
-        done = self._index.objects(
-            stream.id, Kind.SEGMENT, State.STORED, State.EXPIRED, since=closed[0][0]
-        )
-        stored = {found.first for found in done}
-        for first, following, size in closed:
-            if following > certified:
-                return
-            if first not in stored and following > segments.kept:
-                pack = partial(
-                    pack_segment, self._windows, stream.id, segments.folder, first, following
-                )
-                yield Waiting(stream, Kind.SEGMENT, first, size, pack)
-
-    def _bundles(self, stream: Stream) -> Iterator[Waiting]:
-        """Groups of proofs: those that have begun already, then full ones, then old ones."""
-        for found in self._index.objects(stream.id, Kind.PROOFS, State.PENDING):
-            numbers = range(found.first, found.last + 1)
-            pack = partial(pack_proofs, self._windows, stream.id, numbers)
-            yield Waiting(stream, Kind.PROOFS, found.first, found.size, pack)
-        group: list[int] = []
-        size, began_ms = 0, 0
-        for window in self._proven.proven_after(stream.id, self._index.last_window(stream.id)):
-            began_ms = began_ms if group else window.closed_ms
-            group.append(window.number)
-            size += window.size
-            if size >= (self._room.object_bytes or 0):
-                yield self._bundle(stream, group, size)
-                group, size = [], 0
-        if group and self._now_ms() - began_ms > 1000 * BUNDLE_SECONDS:
-            yield self._bundle(stream, group, size)
-
-    def _bundle(self, stream: Stream, numbers: list[int], size: int) -> Waiting:
-        pack = partial(pack_proofs, self._windows, stream.id, numbers)
-        return Waiting(stream, Kind.PROOFS, numbers[0], size, pack)
-
-    # How it is done
 
     def _upload(self, waiting: Waiting) -> None:
         """Upload one object and read it back. Nothing local is deleted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,11 +10,10 @@ from dragon_stream.archive.index import ArchiveIndex
 from dragon_stream.archive.objects import (
     ArchivedObject,
     Kind,
-    ObjectDiffers,
-    ObjectMissing,
     ObjectStore,
     State,
-    check_size,
+    faults_as_damage,
+    verified_pieces,
 )
 from dragon_stream.damage import Damaged
 from dragon_stream.scrub_report import StreamReport
@@ -44,21 +42,8 @@ class ArchivedData:
         """An object, compared with its digest. Raises Damaged, ArchiveUnavailable."""
         if self.store is None:
             raise LookupError("there is no store to read from")
-        raw = bytearray()
-        try:
-            body = self.store.get(found.name)
-            check_size(found, body.size)
-            for piece in body.pieces:
-                raw += piece
-                if len(raw) > found.size:
-                    break
-            if len(raw) != found.size or hashlib.sha256(raw).digest() != found.sha256:
-                raise ObjectDiffers("has other content than its digest says")
-        except ObjectMissing:
-            raise _damaged(found, "is missing in the archive") from None
-        except ObjectDiffers as error:
-            raise _damaged(found, f"{error}, in the archive") from None
-        return bytes(raw)
+        with faults_as_damage(found):
+            return b"".join(verified_pieces(self.store, found))
 
     def check_bundles(self, report: StreamReport) -> None:
         """Compare all proofs in the archive with their digests. Raises ArchiveUnavailable."""
@@ -70,8 +55,3 @@ class ArchivedData:
                 self.read(found)
             except Damaged as error:
                 report.add(error.damage)
-
-
-def _damaged(found: ArchivedObject, what: str) -> Damaged:
-    chunk = found.first if found.kind is Kind.SEGMENT else None
-    return Damaged(found.short_name, None, chunk, what)

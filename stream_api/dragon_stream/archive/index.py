@@ -56,11 +56,13 @@ class ArchiveIndex(StreamTables):
     ) -> None:
         super().__init__(database, on_damage)
         self._lock = threading.Lock()  # guards the next line
-        self._has_segments: set[bytes] | None = None  # streams; None before the first question
+        # Streams that have, or had, an archived segment; None before it is read.
+        self._has_segments: set[bytes] | None = None
 
     # Objects
 
     def find(self, stream: bytes, kind: Kind, first: int) -> ArchivedObject | None:
+        """The object of a kind that begins with chunk or window `first`; None if there is none."""
         found = self._objects(stream, f"WHERE {_KEY}", kind=str(kind), first=first)
         return found[0] if found else None
 
@@ -134,7 +136,9 @@ class ArchiveIndex(StreamTables):
             "(:stream, :kind, :first, :last, :sha256, :bytes, :newest_ms, :crc, 'pending', 1)"
         )
         if found.kind is Kind.SEGMENT:
-            self._streams_with_segments().add(found.stream)
+            streams = self._streams_with_segments()
+            with self._lock:
+                streams.add(found.stream)
         with self._write(found.stream) as connection:
             connection.execute(query, {**_fixed(found), "crc": _crc(found)})
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from dragon.errors import ArchiveUnavailable
+from dragon_stream.damage import Damaged
 from dragon_stream.records import SUFFIX
 
 PIECE_BYTES: Final = 1 << 20  # of a body that is read piece by piece, approximately
@@ -42,7 +44,10 @@ class ObjectStore(Protocol):
         """Store an object, in place of one with this name. It is stored when this returns."""
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> Body:
-        """An object, or `length` bytes of it; raises ObjectMissing. So do the pieces."""
+        """An object, or `length` bytes of it from byte `start`.
+
+        Raises ObjectMissing, and ObjectDiffers if it ends before `start`. So do the pieces.
+        """
 
     def size(self, name: str) -> int:
         """The bytes of an object. Raises ObjectMissing."""
@@ -101,10 +106,11 @@ class ArchivedObject:
         return self.name.rpartition("/")[2]
 
 
-def check_stored(store: ObjectStore, found: ArchivedObject) -> None:
-    """Read an object back and compare it with its digest. Its pieces are not kept.
+def verified_pieces(store: ObjectStore, found: ArchivedObject) -> Iterator[bytes]:
+    """Read an object. After the last piece it is known to have its size and digest.
 
-    Raises ObjectMissing, ObjectDiffers, ArchiveUnavailable.
+    Raises ObjectMissing, ObjectDiffers, ArchiveUnavailable; ObjectDiffers at the end, too, so that
+    pieces may be used only when all are read.
     """
     body = store.get(found.name)
     check_size(found, body.size)
@@ -114,14 +120,40 @@ def check_stored(store: ObjectStore, found: ArchivedObject) -> None:
         read += len(piece)
         if read > found.size:
             break  # a store may send without end
+        yield piece
     if read != found.size or digest.digest() != found.sha256:
         raise ObjectDiffers("has other content than its digest says")
+
+
+def check_stored(store: ObjectStore, found: ArchivedObject) -> None:
+    """Read an object back and compare it with its digest. Its pieces are not kept.
+
+    Raises as `verified_pieces`.
+    """
+    for _ in verified_pieces(store, found):
+        pass
 
 
 def check_size(found: ArchivedObject, size: int) -> None:
     """Raises ObjectDiffers."""
     if size != found.size:
         raise ObjectDiffers(f"has {size} bytes instead of {found.size}")
+
+
+@contextmanager
+def faults_as_damage(found: ArchivedObject) -> Iterator[None]:
+    """Raise Damaged if the store does not have the object, or another one of its name."""
+    try:
+        yield
+    except ObjectMissing:
+        raise _damaged(found, "is missing in the archive") from None
+    except ObjectDiffers as error:
+        raise _damaged(found, f"{error}, in the archive") from None
+
+
+def _damaged(found: ArchivedObject, what: str) -> Damaged:
+    chunk = found.first if found.kind is Kind.SEGMENT else None
+    return Damaged(found.short_name, None, chunk, what)
 
 
 class NoStore:

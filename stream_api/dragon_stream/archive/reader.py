@@ -21,10 +21,10 @@ from dragon_stream.archive.objects import (
     Body,
     Kind,
     ObjectDiffers,
-    ObjectMissing,
     ObjectStore,
     State,
     check_size,
+    faults_as_damage,
 )
 from dragon_stream.damage import Damaged
 
@@ -128,17 +128,10 @@ class ArchiveReader:
         if not self._places.acquire(timeout=READ_WAIT_SECONDS):
             raise Busy("too many requests read from the archive; try again")
         try:
-            body = self._store.get(found.name, start, length)
-            check_size(found, body.size)
-            return _joined(body, length)
-        except ObjectMissing:
-            raise Damaged(
-                found.short_name, None, _chunk(found), "is missing in the archive"
-            ) from None
-        except ObjectDiffers as error:
-            raise Damaged(
-                found.short_name, None, _chunk(found), f"{error}, in the archive"
-            ) from None
+            with faults_as_damage(found):
+                body = self._store.get(found.name, start, length)
+                check_size(found, body.size)
+                return _joined(body, length)
         except ArchiveUnavailable as error:
             with self._lock:
                 self._failed_at, self._failure = self._monotonic(), str(error)
@@ -184,10 +177,6 @@ class StreamArchive:
         if found is None:
             raise Damaged(f"{first:016d}", None, first, "is missing in the archive")
         return found
-
-
-def _chunk(found: ArchivedObject) -> int | None:
-    return found.first if found.kind is Kind.SEGMENT else None
 
 
 def _joined(body: Body, length: int) -> bytes:

@@ -43,6 +43,7 @@ def test_the_script_of_each_shell_asks_the_program(
 
 
 def completions(words: str, position: int) -> list[str]:
+    """What the program itself prints."""
     program = Path(sys.executable).with_name("dragon")
     asked: Mapping[str, str] = {
         **os.environ, VARIABLE: "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(position),
@@ -52,9 +53,22 @@ def completions(words: str, position: int) -> list[str]:
     return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
 
-def test_commands_and_options_are_completed() -> None:
+def test_the_program_completes_commands_and_options() -> None:
     assert completions("dragon re", 1) == ["receipt", "report"]
-    assert completions("dragon verify ", 2) == [
+    assert "--csv" in completions("dragon stream --cs", 2)
+
+
+# In this process: starting the program takes half a second
+
+
+def values(words: str, incomplete: str = "") -> list[str]:
+    asked = BashComplete(dragon, {}, "dragon", VARIABLE)
+    return [each.value for each in asked.get_completions(words.split(), incomplete)]
+
+
+def test_commands_and_options_are_completed() -> None:
+    assert values("", "re") == ["receipt", "report"]
+    assert values("verify") == [
         "certificate",
         "downtime",
         "event",
@@ -66,20 +80,18 @@ def test_commands_and_options_are_completed() -> None:
         "report",
         "stream-report",
     ]
-    assert "--format" in completions("dragon report --f", 2)
-    assert completions("dragon report --format h", 3) == ["html"]
-    assert "check" in completions("dragon stream ch", 2)
-    assert completions("dragon stream cr", 2) == ["create"]
-    assert completions("dragon stream create x --ro", 4) == ["--rounding"]
-    assert completions("dragon stream create x --rounding ", 5) == ["exact", "half-even"]
-    assert completions("dragon stream --csv FILE --col", 4) == ["--column"]
-    assert "--csv" in completions("dragon stream --cs", 2)
-    assert completions("dragon source sensor --no-r", 3) == ["--no-readings"]
-    assert completions("dragon committee a", 2) == ["approve", "assemble"]
-    assert completions("dragon target ", 2) == ["add", "list", "remove", "try"]
+    assert "--format" in values("report", "--f")
+    assert values("report --format", "h") == ["html"]
+    assert "check" in values("stream", "ch")
+    assert values("stream", "cr") == ["create"]
+    assert values("stream create x", "--ro") == ["--rounding"]
+    assert values("stream create x --rounding") == ["exact", "half-even"]
+    assert values("stream --csv FILE", "--col") == ["--column"]
+    assert "--csv" in values("stream", "--cs")
+    assert values("source sensor", "--no-r") == ["--no-readings"]
+    assert values("committee", "a") == ["approve", "assemble"]
+    assert values("target") == ["add", "list", "remove", "try"]
 
-
-# Values, in this process: starting the program takes half a second
 
 COMMITTEE = {
     "operators": [{"id": "operator_1"}, {"id": "operator_2"}, {"id": "$(reboot)"}],
@@ -108,11 +120,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "services.json").write_text('{"stream_api": "http://streams:1"}')
     (tmp_path / "alerts.toml").write_text('[routes.team]\n[routes."b; c"]\n')
     return tmp_path
-
-
-def values(words: str, incomplete: str = "") -> list[str]:
-    asked = BashComplete(dragon, {}, "dragon", VARIABLE)
-    return [each.value for each in asked.get_completions(words.split(), incomplete)]
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,18 @@ def test_a_forked_command_has_its_environment(
     assert "/nowhere" in output.read_text()
 
 
+def test_an_environment_may_be_longer_than_what_a_socket_holds(
+    server: ForkServer, stdin: int, tmp_path: Path
+) -> None:
+    output = empty(tmp_path)
+    large = {f"LARGE_{number}": "x" * 100_000 for number in range(20)}
+
+    for home in ("/first", "/second"):  # the server goes on
+        environ = {**large, "DRAGON_HOME": home}
+        assert server.start("", ["status"], output, setting("status", stdin, **environ)).wait(30)
+        assert home in output.read_text()
+
+
 def test_waiting_for_a_service_ends_in_time(server: ForkServer, stdin: int, tmp_path: Path) -> None:
     service = server.start("", ["source", "sensor"], empty(tmp_path), setting("sensors", stdin))
     try:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from alerting import PaperFleet, config
+from documented_metrics import check_documented
 from dragon.encoding import to_hex
 from dragon.errors import BadAnswer
 from dragon.net.http_client import HttpClient
@@ -75,6 +76,10 @@ def test_a_certified_fleet_is_green(fleet: PaperFleet) -> None:
     for metric in ("status", "uptime-24h"):
         assert get(fleet, f"/badge/target_1.json?metric={metric}").json["color"] == GREEN
     assert 'datadragon_node_certified_up{node_id="target_1"} 1.0' in get(fleet, "/metrics").text
+
+
+def test_every_metric_of_an_explorer_is_in_the_reference(fleet: PaperFleet) -> None:
+    check_documented(get(fleet, "/metrics").text)
 
 
 @pytest.mark.parametrize("happen", DOUBTS)

@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from documented_metrics import check_documented
 from dragon.errors import SettingsError
 from dragon_sequencer import bn254, errors, tower
 from dragon_sequencer.chain import Cursor, read
@@ -639,6 +640,10 @@ def test_an_empty_read_waits_for_a_batch(network_and_clock):
     reader.join(20)
 
     assert answers[0].json["data"]["batches"] == ["news"]
+
+
+def test_every_metric_of_the_sequencer_is_in_the_reference(client):
+    check_documented(client.get("/metrics").text)
 
 
 def test_the_control_endpoint_exists_only_if_enabled(client, network_and_clock):

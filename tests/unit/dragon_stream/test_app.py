@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from committees import make_members
+from documented_metrics import check_documented
 from dragon.encoding import canonical
 from dragon_stream.ingest_session import Upload
 from dragon_stream.routes.streams import MAX_UPLOAD_BYTES, warnings
@@ -361,3 +362,7 @@ def test_windows_are_listed_in_pages(world: StreamWorld) -> None:
             break
         after = page["next"]
     assert pages == list(range(world.get_stream(made)["windows"]))
+
+
+def test_every_metric_of_a_stream_service_is_in_the_reference(world: StreamWorld) -> None:
+    check_documented(ask(world, "GET", "/metrics").text)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from documented_metrics import check_documented
 from dragon import errors
 from dragon.encoding import to_hex
 from dragon.stark.blocks import verify_window, window_outputs
@@ -353,3 +354,7 @@ def test_metrics_count_jobs_by_outcome(made: Prover, proof: bytes) -> None:
     text = made.client.get("/metrics").text
     assert 'datadragon_zkp_jobs_total{kind="prove",outcome="done"}' in text
     assert "datadragon_zkp_workers_at_work 0.0" in text
+
+
+def test_every_metric_of_a_prover_is_in_the_reference(made: Prover) -> None:
+    check_documented(made.client.get("/metrics").text)

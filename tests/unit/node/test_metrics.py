@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from documented_metrics import check_documented
 from dragon.node import app as web
 from dragon.protocol.refusal import RefusalReason
 from simulation import World
@@ -199,3 +200,8 @@ def test_every_metric_has_a_help_text(fleet: World) -> None:
         for family in text_string_to_metric_families(fleet.get(name, "/metrics").text):
             assert family.documentation, family.name
             assert family.name.startswith(("datadragon_", "process_"))
+
+
+@pytest.mark.parametrize("name", ["operator_1", "aggregator_0"])
+def test_every_metric_is_in_the_reference(fleet: World, name: str) -> None:
+    check_documented(fleet.get(name, "/metrics").text)

@@ -142,7 +142,7 @@ def test_a_failed_write_is_not_counted(path: Path, objects: ObjectStore) -> None
         )
     objects.put(ONE, 0, body("a"))
 
-    with pytest.raises(Exception, match="disk full"):
+    with pytest.raises(sqlite3.IntegrityError, match="disk full"):
         objects.put(ONE, 9, body("b"))
 
     assert objects.size() == 1000

@@ -16,6 +16,7 @@ app.kubernetes.io/component: {{ .name }}
 {{- $compiled := has .service.kind (list "operator" "aggregator" "explorer" "zkp" "stream") -}}
 {{- $named := has .service.kind (list "zkp" "stream") -}}
 {{- $data := ne .service.kind "zkp" -}}
+{{- $keys := or .service.keys .root.Values.fleet.tls -}}{{/* with TLS each has a certificate's key */}}
 automountServiceAccountToken: false
 enableServiceLinks: false # its variables would be read as settings
 terminationGracePeriodSeconds: 10
@@ -83,7 +84,7 @@ containers:
       {{- range $file := concat (list "committee.json" "nodes.json" "services.json") (ternary (list "ca.crt") (list) .root.Values.fleet.tls) }}
       - {name: fleet, mountPath: /fleet/{{ $file }}, subPath: {{ $file }}, readOnly: true}
       {{- end }}
-      {{- if .service.keys }}
+      {{- if $keys }}
       - {name: keys, mountPath: /fleet/keys/{{ $folder }}, readOnly: true}
       {{- end }}
       {{- if $data }}
@@ -94,7 +95,7 @@ volumes:
     emptyDir: {medium: Memory, sizeLimit: 16Mi}
   - name: fleet
     configMap: {name: {{ .root.Values.fleet.configMap }}}
-  {{- if .service.keys }}
+  {{- if $keys }}
   - name: keys
     secret:
       secretName: {{ .root.Values.fleet.secretPrefix }}{{ .name }}

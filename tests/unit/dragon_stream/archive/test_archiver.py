@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dragon.errors import ArchiveUnavailable, ChunkDamaged
+from dragon.errors import ArchiveUnavailable, ChunkDamaged, DiskFull
 from dragon_stream.archive import archiver as module
-from dragon_stream.archive.objects import Kind, State
+from dragon_stream.archive.objects import ArchivedObject, Kind, State
 from dragon_stream.archive.room import MEGABYTE, OBJECTS_IN_ROOM, Room
 from dragon_stream.archive.settings import MIN_LOCAL_MB
 from dragon_stream.damage import Damage, Damaged
@@ -339,6 +339,33 @@ def test_a_bucket_that_refuses_to_delete_does_not_keep_the_disk_full(
         streams.archiver.step()
         assert streams.archiver.last_error
         assert files(stream)[0] > 0
+
+
+def test_a_full_disk_is_freed_though_nothing_can_be_noted_on_it(
+    tmp_path: Path, bucket: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path, bucket) as (streams, stream):
+        fill(streams, stream)
+        archive_all(streams)
+        mark_expired = streams.index.mark_expired
+
+        def mark(found: ArchivedObject) -> None:
+            if files(stream)[0] == 0:
+                raise DiskFull("the disk is full")
+            mark_expired(found)
+
+        monkeypatch.setattr(streams.index, "mark_expired", mark)
+        streams.now_ms += 3_601_000
+        streams.store.forget_proofs(stream.id, streams.now_ms - 3_600_000)
+        streams.room.limit = SMALL
+        streams.archiver.step()
+        assert streams.archiver.last_error == "the disk is full"
+        assert files(stream)[0] > 0
+
+        streams.monotonic += 60
+        streams.archiver.step()
+        assert streams.archiver.last_error == ""
+        assert not streams.index.objects(stream.id, Kind.PROOFS, State.STORED)
 
 
 def test_after_a_failure_objects_are_uploaded_one_at_a_time(

@@ -16,15 +16,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from jinja2 import Environment
 from requests import models
 from werkzeug.routing import Rule
 
 from dragon.node import openapi
 from dragon.protocol import bls
+from dragon.protocol.streams import finding
+from dragon.protocol.streams.statements import verify_window_proof
 from dragon.stark import blocks, compiled, readings
 from dragon.stark.air import Air
 from dragon.stark.parameters import Parameters
+from dragon.stark.refusal import ProofRefused
 from dragon.storage import keystore
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk
@@ -74,6 +78,27 @@ def forgotten() -> Iterator[None]:
     yield
     for owner, name, _, ours in _remembering:
         setattr(owner, name, ours)
+
+
+@contextmanager
+def windows_verified_once() -> Iterator[None]:
+    """Verify each proof of a window once, though all operators receive it."""
+    found: dict[str, ProofRefused | None] = {}
+
+    def verify(*arguments: Any) -> None:
+        key = repr(arguments)
+        if key not in found:
+            found[key] = None
+            try:
+                verify_window_proof(*arguments)
+            except ProofRefused as refusal:
+                found[key] = refusal
+        if (refused := found[key]) is not None:
+            raise refused
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finding, "verify_window_proof", verify)
+        yield
 
 
 def _remember(owner: Any, name: str, make: Callable[[Any], Any]) -> None:

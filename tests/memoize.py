@@ -32,7 +32,7 @@ from dragon.stark.refusal import ProofRefused
 from dragon.storage import keystore
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk
-from dragon_sequencer import bn254, pairing
+from dragon_sequencer import bn254, pairing, tower
 from dragon_stream import keys as stream_keys
 
 _remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # owner, name, original, memoized
@@ -51,10 +51,11 @@ def install() -> None:
     _remember(bls, "verify_batch", signatures.verifying_batches)
     _remember(bls, "verify_possession", cache)
     _remember(pairing, "prepare", cache)
-    _remember(pairing, "is_signed", cache)
     _remember(bn254, "is_in_g2", cache)
     _remember(bn254, "public_key", cache)
-    _remember(bn254, "sign", _of_lists)
+    finality = _FinalitySignatures()
+    _remember(bn254, "sign", finality.signing)
+    _remember(pairing, "is_signed", finality.verifying)
     _remember(stream_keys, "public_key", cache)
     _remember(blocks, "verify", _of_proofs)
     _remember(readings, "verify", _of_proofs)
@@ -172,9 +173,31 @@ class _Signatures:
         return signature == (known[0] if len(known) == 1 else self._sum(known))
 
 
-def _of_lists(sign: Callable[..., bn254.G1]) -> Callable[..., bn254.G1]:
-    known = cache(lambda secrets, message: sign(list(secrets), message))
-    return lambda secrets, message: known(tuple(secrets), message)
+class _FinalitySignatures:
+    """All signatures of batches made in this process. The same holds for them."""
+
+    def __init__(self) -> None:
+        self._totals: dict[tuple[bn254.G1, bn254.G1], int] = {}  # sums of secrets
+
+    def signing(self, sign: Callable[..., bn254.G1]) -> Callable[..., bn254.G1]:
+        def remembering(secrets: tuple[int, ...], message: bytes) -> bn254.G1:
+            made = sign(list(secrets), message)
+            self._totals[bn254.hash_to_curve(message), made] = sum(secrets) % tower.R
+            return made
+
+        known = cache(remembering)
+        return lambda secrets, message: known(tuple(secrets), message)
+
+    def verifying(self, is_signed: Callable[..., bool]) -> Callable[..., bool]:
+        known = cache(is_signed)
+
+        def remembering(message: bn254.G1, signature: bn254.G1, key_lines: Any) -> bool:
+            total = self._totals.get((message, signature))
+            if total is not None and key_lines is pairing.prepare(bn254.public_key(total)):
+                return True
+            return known(message, signature, key_lines)
+
+        return remembering
 
 
 def _of_proofs(verify: Callable[..., None]) -> Callable[..., None]:

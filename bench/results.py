@@ -53,7 +53,7 @@ class Measured:
     now: list[list[BenchTable]] = field(default_factory=list)
     before: list[list[BenchTable]] = field(default_factory=list)
     fault: str = ""  # why a run of the current code failed
-    base_fault: str = ""  # why it cannot be measured at the base commit
+    base_fault: str = ""  # why it failed at the base commit; it may have printed tables before
 
     def compared(self) -> list[Compared]:
         return compare(self.before, self.now)
@@ -68,7 +68,8 @@ class Measured:
             turns, compared = len(self.now), [asdict(one) for one in self.compared()]
             document["base"] = {"commit": self.base, "turns": turns, "figures": compared}
             if self.base_fault:
-                document["base"]["not_measurable"] = self.base_fault
+                how = "ended_early" if self.before else "not_measurable"
+                document["base"][how] = self.base_fault
         return document
 
 

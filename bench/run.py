@@ -99,7 +99,7 @@ def _turns(measured: Measured, root: Path, old: Path | None, turns: int) -> Meas
         if old and not measured.base_fault:
             tables, fault = _run(measured.name, old, quiet=True)
             measured.before += [tables] if tables else []
-            measured.base_fault = "" if tables else fault or "it printed no table"
+            measured.base_fault = fault or ("" if tables else "it printed no table")
         tables, fault = _run(measured.name, root, quiet=False)
         measured.now += [tables] if tables else []
         measured.fault = measured.fault or fault
@@ -128,8 +128,10 @@ def _run(name: str, tree: Path, *, quiet: bool) -> tuple[list[BenchTable], str]:
 def _print_comparison(measured: Measured) -> None:
     """Print the figures of both commits, and name what could not be compared."""
     if measured.base_fault:
-        said = f"{measured.name}: not measurable at {measured.base}: {measured.base_fault}\n"
+        how = "ended early" if measured.before else "not measurable"
+        said = f"{measured.name}: {how} at {measured.base}: {measured.base_fault}\n"
         sys.stdout.write(said)
+    if not measured.before:
         return
     note = f"{len(measured.now)} runs of each commit by turns; load {os.getloadavg()[0]:.1f}."
     for title, figures in groupby(measured.compared(), attrgetter("title")):

@@ -16,19 +16,23 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from jinja2 import Environment
 from requests import models
 from werkzeug.routing import Rule
 
 from dragon.node import openapi
 from dragon.protocol import bls
+from dragon.protocol.streams import finding
+from dragon.protocol.streams.statements import verify_window_proof
 from dragon.stark import blocks, compiled, readings
 from dragon.stark.air import Air
 from dragon.stark.parameters import Parameters
+from dragon.stark.refusal import ProofRefused
 from dragon.storage import keystore
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk
-from dragon_sequencer import bn254, pairing
+from dragon_sequencer import bn254, pairing, tower
 from dragon_stream import keys as stream_keys
 
 _remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # owner, name, original, memoized
@@ -47,10 +51,11 @@ def install() -> None:
     _remember(bls, "verify_batch", signatures.verifying_batches)
     _remember(bls, "verify_possession", cache)
     _remember(pairing, "prepare", cache)
-    _remember(pairing, "is_signed", cache)
     _remember(bn254, "is_in_g2", cache)
     _remember(bn254, "public_key", cache)
-    _remember(bn254, "sign", _of_lists)
+    finality = _FinalitySignatures()
+    _remember(bn254, "sign", finality.signing)
+    _remember(pairing, "is_signed", finality.verifying)
     _remember(stream_keys, "public_key", cache)
     _remember(blocks, "verify", _of_proofs)
     _remember(readings, "verify", _of_proofs)
@@ -74,6 +79,27 @@ def forgotten() -> Iterator[None]:
     yield
     for owner, name, _, ours in _remembering:
         setattr(owner, name, ours)
+
+
+@contextmanager
+def windows_verified_once() -> Iterator[None]:
+    """Verify each proof of a window once, though all operators receive it."""
+    found: dict[str, ProofRefused | None] = {}
+
+    def verify(*arguments: Any) -> None:
+        key = repr(arguments)
+        if key not in found:
+            found[key] = None
+            try:
+                verify_window_proof(*arguments)
+            except ProofRefused as refusal:
+                found[key] = refusal
+        if (refused := found[key]) is not None:
+            raise refused
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finding, "verify_window_proof", verify)
+        yield
 
 
 def _remember(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
@@ -147,9 +173,31 @@ class _Signatures:
         return signature == (known[0] if len(known) == 1 else self._sum(known))
 
 
-def _of_lists(sign: Callable[..., bn254.G1]) -> Callable[..., bn254.G1]:
-    known = cache(lambda secrets, message: sign(list(secrets), message))
-    return lambda secrets, message: known(tuple(secrets), message)
+class _FinalitySignatures:
+    """All signatures of batches made in this process. The same holds for them."""
+
+    def __init__(self) -> None:
+        self._totals: dict[tuple[bn254.G1, bn254.G1], int] = {}  # sums of secrets
+
+    def signing(self, sign: Callable[..., bn254.G1]) -> Callable[..., bn254.G1]:
+        def remembering(secrets: tuple[int, ...], message: bytes) -> bn254.G1:
+            made = sign(list(secrets), message)
+            self._totals[bn254.hash_to_curve(message), made] = sum(secrets) % tower.R
+            return made
+
+        known = cache(remembering)
+        return lambda secrets, message: known(tuple(secrets), message)
+
+    def verifying(self, is_signed: Callable[..., bool]) -> Callable[..., bool]:
+        known = cache(is_signed)
+
+        def remembering(message: bn254.G1, signature: bn254.G1, key_lines: Any) -> bool:
+            total = self._totals.get((message, signature))
+            if total is not None and key_lines is pairing.prepare(bn254.public_key(total)):
+                return True
+            return known(message, signature, key_lines)
+
+        return remembering
 
 
 def _of_proofs(verify: Callable[..., None]) -> Callable[..., None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
+from operator import mul
 
 from dragon.stark.airs import blocks, rescue_chain
 from dragon.stark.airs.blocks import BlocksAir
@@ -34,13 +35,18 @@ def ntt(values: Sequence[int], root: int) -> list[int]:
         return [(values[0] + values[1]) % P, (values[0] - values[1]) % P]
     square = root * root % P
     even, odd = ntt(values[::2], square), ntt(values[1::2], square)
-    low, high, power = [], [], 1
-    for a, b in zip(even, odd, strict=True):
-        twisted = b * power % P
-        low.append((a + twisted) % P)
-        high.append((a - twisted) % P)
-        power = power * root % P
-    return low + high
+    twisted = [b * power % P for b, power in zip(odd, _powers(root, len(odd)), strict=True)]
+    low = [(a + b) % P for a, b in zip(even, twisted, strict=True)]
+    return low + [(a - b) % P for a, b in zip(even, twisted, strict=True)]
+
+
+@cache
+def _powers(base: int, count: int) -> list[int]:
+    """1, base, base², …: every transform of one length needs the same ones."""
+    powers = [1]
+    while len(powers) < count:
+        powers.append(powers[-1] * base % P)
+    return powers
 
 
 def interpolate(values: Sequence[int], offset: int = 1) -> list[int]:
@@ -68,7 +74,8 @@ def evaluate(coefficients: Sequence[int], size: int, offset: int = GENERATOR) ->
 
 
 def _apply(matrix: Sequence[Sequence[int]], vector: Sequence[int]) -> Row:
-    return [sum(a * b for a, b in zip(row, vector, strict=True)) % P for row in matrix]
+    assert len(vector) == len(matrix[0])
+    return [sum(map(mul, row, vector)) % P for row in matrix]
 
 
 def _plus(left: Sequence[int], right: Sequence[int]) -> Row:

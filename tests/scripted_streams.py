@@ -9,8 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from dragon.encoding import to_hex
 from dragon.net.http_client import HttpResponse
+from dragon.net.stream_client import StreamClient
+from dragon_cli.fleet import streams
+from dragon_cli.fleet.layout import SOURCES, Home
 
 STREAM = "0x" + "07" * 32
 DEFAULTS = {"parameters": "standard", "mode": "bytes", "window_chunks": None, "window_ms": 5000}
@@ -127,3 +132,12 @@ class Sending:
 
     def receive_or_idle(self) -> None:
         """Everything is stored already."""
+
+
+def serve(service: Service, home: Home, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """Let the command line find a service, and its owner's token in `home`."""
+    home.token(SOURCES).parent.mkdir(parents=True)
+    home.token(SOURCES).write_text("token")
+    monkeypatch.setattr(streams, "HttpClient", lambda _session: service)
+    monkeypatch.setattr(StreamClient, "ingest", service.ingest)
+    return service

@@ -100,6 +100,8 @@ def _beside(base: Document) -> Iterator[str]:
     if reason := base.get("not_measurable"):
         yield f"Not measurable at {commit}: {tables.escaped(reason)}"
         return
+    if reason := base.get("ended_early"):
+        yield f"Ended early at {commit}: {tables.escaped(reason)}"
     changed = [each for each in base["figures"] if each["before"] != each["now"]]
     equal = len(base["figures"]) - len(changed)
     yield (

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from dragon_sequencer import compiled, tower
 from dragon_sequencer.errors import MalformedSignature, SignatureOffCurve
+from dragon_sequencer.multiples import multiple_g1, multiple_g2
 from dragon_sequencer.tower import F2, FROBENIUS, P, R
 
 G1: TypeAlias = tuple[int, int]
@@ -109,12 +110,7 @@ def add_g1(a: G1 | None, b: G1 | None) -> G1 | None:
 
 
 def multiply_g1(point: G1, factor: int) -> G1 | None:
-    result = None
-    for bit in bin(factor % R)[2:]:
-        result = add_g1(result, result)
-        if bit == "1":
-            result = add_g1(result, point)
-    return result
+    return multiple_g1(point, factor % R)
 
 
 def add_g2(a: G2 | None, b: G2 | None) -> G2 | None:
@@ -152,12 +148,7 @@ def negate_g2(point: G2) -> G2:
 
 def multiply_g2(point: G2, factor: int) -> G2 | None:
     """Multiply without reducing `factor` modulo r: not every point of the twist has this order."""
-    result = None
-    for bit in bin(factor)[2:]:
-        result = add_g2(result, result)
-        if bit == "1":
-            result = add_g2(result, point)
-    return result
+    return multiple_g2(point, factor)
 
 
 def is_on_twist(point: G2) -> bool:

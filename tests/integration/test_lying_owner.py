@@ -22,7 +22,7 @@ import pytest
 
 import reading_model
 from dragon.encoding import to_hex
-from dragon.errors import DisclosureRefused, ProofRefused, StreamReportRefused
+from dragon.errors import DisclosureRefused, StreamReportRefused
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.window import Statement, WindowClaim
 from dragon.protocol.streams import finding
@@ -31,10 +31,10 @@ from dragon.protocol.streams.closing import HeaderClaim
 from dragon.protocol.streams.disclosure import check_disclosure
 from dragon.protocol.streams.spot_check import SpotCheckRequest, draw
 from dragon.protocol.streams.spot_check_verification import NOT_OPENED, verify_spot_check
-from dragon.protocol.streams.statements import verify_window_proof
 from dragon.protocol.streams.stream_report import StreamReport
 from dragon.protocol.streams.stream_report_verification import verify_stream_report
 from dragon.stark.prover.blocks import hash_many
+from memoize import windows_verified_once
 from reading_streams import ReadingsOwner, make_readings_owner
 from simulation import World
 from stream_reports import Ledger, ledger
@@ -58,22 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _verified_once() -> Iterator[None]:
-    """Four operators verify the same proofs. Here each is verified once, as in `memoize`."""
-    found: dict[object, ProofRefused | None] = {}
-
-    def verify(*arguments: Any) -> None:
-        key = repr(arguments)
-        if key not in found:
-            found[key] = None
-            try:
-                verify_window_proof(*arguments)
-            except ProofRefused as refusal:
-                found[key] = refusal
-        if (refused := found[key]) is not None:
-            raise refused
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finding, "verify_window_proof", verify)
+    with windows_verified_once():
         yield
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 
+from commands import run_dragon
 from committees import make_members
 from dragon.encoding import to_hex
 from dragon.protocol.streams.spot_check import SpotCheckAnswer
@@ -20,7 +21,6 @@ from dragon_cli import stream_report
 from dragon_cli.commands import audit
 from dragon_cli.fleet import queries, streams
 from dragon_cli.fleet.layout import SOURCES, Home
-from dragon_cli.main import main
 from dragon_stream.receipts import Receipts
 from stream_simulation import TOKEN, StreamWorld
 from timed_readings import COLD_CHAIN
@@ -88,11 +88,7 @@ def run(
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setenv("DRAGON_HOME", str(chain.home))
-        with pytest.raises(SystemExit) as done:
-            main([str(each) for each in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, *arguments)
 
     return run
 

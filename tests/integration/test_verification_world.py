@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from commands import run_dragon
 from committees import Members, make_members
 from dragon.encoding import to_hex
 from dragon.log.audit import audit
@@ -21,7 +22,6 @@ from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import is_complete, verify
 from dragon_cli.fleet import queries, streams
-from dragon_cli.main import main
 from epochs import successor
 from stream_simulation import STREAMS, StreamWorld
 
@@ -90,11 +90,7 @@ def dragon(
 
     def run(*arguments: object, home: bool = True) -> tuple[int, str, str]:
         chosen = ("--home", tmp_path) if home else ("--committee", tmp_path / "lineage.json")
-        with pytest.raises(SystemExit) as done:
-            main([str(each) for each in (*arguments, *chosen)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, *arguments, *chosen)
 
     return run
 
@@ -214,7 +210,7 @@ def test_logs_are_verified_with_the_newest_lineage(story: Story) -> None:
         assert found.vouched.size > lineage.handovers[0].claim.size
 
 
-def test_a_report_of_the_time_before_a_handover(story: Story, dragon: Run, tmp_path: Path) -> None:
+def test_a_report_of_the_time_before_a_handover(story: Story, dragon: Run) -> None:
     """From the network and from a file alike; a target that was dropped is in it."""
     span = story.settled_span()
     database = story.world.database_file("operator_2")

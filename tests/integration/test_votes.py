@@ -29,16 +29,14 @@ from dragon.protocol.claims import from_json as claim_from_json
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.stream_state import StreamState
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
-from dragon.protocol.streams import finding
 from dragon.protocol.streams.chunks import ChunkHeader, encode_chunks, tree_of
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES, Finding
-from dragon.protocol.streams.statements import verify_window_proof
 from dragon.protocol.streams.submission import Submission, WindowObjects
-from dragon.stark.refusal import ProofRefused
 from dragon_aggregator import window_certifier
 from dragon_aggregator.postponed_announcements import ANNOUNCE_AFTER_SECONDS
 from dragon_operator import rate_limiter, window_case, window_voter
 from dragon_operator.verification_scheduler import NEW_BUDGET, NEW_CAPACITY
+from memoize import windows_verified_once
 from reading_rules import free_steps
 from simulation import World
 from streams import Owner, Window, make_owner
@@ -82,22 +80,7 @@ def world(shared: World) -> Iterator[World]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _verified_once() -> Iterator[None]:
-    """Four operators verify the same proofs. Here each is verified once, as in `memoize`."""
-    found: dict[object, ProofRefused | None] = {}
-
-    def verify(*arguments: Any) -> None:
-        key = repr(arguments)
-        if key not in found:
-            found[key] = None
-            try:
-                verify_window_proof(*arguments)
-            except ProofRefused as refusal:
-                found[key] = refusal
-        if (refusal_ := found[key]) is not None:
-            raise refusal_
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finding, "verify_window_proof", verify)
+    with windows_verified_once():
         yield
 
 
@@ -797,9 +780,7 @@ LIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("right", [True, False], ids=["a valid window", "an invalid one"])
 @pytest.mark.parametrize("lie", list(LIES))
-def test_one_liar_of_four_changes_no_verdict(
-    liar: Liar, request: pytest.FixtureRequest, lie: str, right: bool
-) -> None:
+def test_one_liar_of_four_changes_no_verdict(liar: Liar, lie: str, right: bool) -> None:
     vars(liar).update(vars(Liar(liar.world, liar.name, **LIES[lie])))
     world = liar.world
     owner = make_owner(world.members, f"lie-{list(LIES).index(lie)}-{right:d}")

@@ -6,13 +6,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 import click
 from rich.table import Table
 
 from dragon.encoding import Json
-from dragon.net.http_client import HttpClient
 from dragon_cli.completions import complete_nodes
 from dragon_cli.fleet import announced, current, queries
 from dragon_cli.fleet.announced import Announcement
@@ -23,9 +21,6 @@ from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import duration, moment, print_json
 from dragon_cli.times import FORMS, TimeInput, TimeType
 from dragon_cli.trust import check_node
-
-PAGE_SIZE: Final = 1000
-MAX_PAGES: Final = 1000  # more rows than a log of many years has
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +85,8 @@ def incidents(
     asked = queries.operators(committee, operator)
 
     def ask(url: str) -> tuple[list[dict[str, Json]], list[Announcement]]:
-        return _rows(http, url, chosen), announced.in_log(http, url, chosen)
+        rows = queries.all_rows(http, url, "logs", chosen)
+        return rows, announced.in_log(http, url, chosen)
 
     name, (rows, announcements) = queries.first(asked, ask)
     found = [
@@ -107,20 +103,6 @@ def incidents(
         console.print(f"The log of {plain(name)} has no such outage.")
     else:
         console.print(_table(name, listed))
-
-
-def _rows(http: HttpClient, url: str, node: str | None) -> list[dict[str, Json]]:
-    """Return all status events of a log, page by page. Raises PeerError."""
-    found: list[dict[str, Json]] = []
-    query: dict[str, str | int] = {"limit": PAGE_SIZE, **({"node_id": node} if node else {})}
-    for _ in range(MAX_PAGES):
-        page = queries.get_list(http, url, "logs", **query)
-        found += queries.rows(page, "logs")
-        following = page.get("next")
-        if not isinstance(following, int):
-            break
-        query["after"] = following
-    return found
 
 
 def outages(rows: Iterable[dict[str, Json]]) -> list[Outage]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import click
 from rich.table import Table
@@ -19,9 +18,6 @@ from dragon_cli.options import ca_option, home_option, json_option, operator_opt
 from dragon_cli.render.output import console, plain, styled
 from dragon_cli.render.text import moment, print_json
 from dragon_cli.render.watch import check_watch, follow, watch_options
-
-PAGE_SIZE: Final = 1000
-MAX_PAGES: Final = 1000  # more rows than a log of many years has
 
 
 @click.command()
@@ -38,7 +34,7 @@ MAX_PAGES: Final = 1000  # more rows than a log of many years has
 )
 @click.option(
     "--limit",
-    type=click.IntRange(1, PAGE_SIZE),
+    type=click.IntRange(1, queries.PAGE_SIZE),
     default=100,
     show_default=True,
     help="Maximum number of rows.",
@@ -91,7 +87,7 @@ class _Follower:
     ) -> None:
         self._asked, self._http = asked, http
         self._limit = int(filters["limit"])
-        self._filters = {**filters, "limit": PAGE_SIZE}
+        self._filters = {**filters, "limit": queries.PAGE_SIZE}
         self._has_begun = False
 
     def print_new(self) -> None:
@@ -104,7 +100,7 @@ class _Follower:
 
     def _new(self) -> Iterator[dict[str, Json]]:
         # Row ids are of one operator's table only, so the first to respond is asked from then on.
-        for _ in range(MAX_PAGES):
+        for _ in range(queries.MAX_PAGES):
             name, page = queries.first_list(self._asked, self._http, "logs", **self._filters)
             self._asked = {name: self._asked[name]}
             for row in queries.rows(page, "logs"):

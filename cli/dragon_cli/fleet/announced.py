@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
 
 from dragon.encoding import Json
 from dragon.errors import PeerError, Unreachable
@@ -14,9 +13,6 @@ from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee, byzantine_faults
 from dragon_cli.fleet import queries
 from dragon_cli.recurrence import Window
-
-PAGE_SIZE: Final = 1000
-MAX_PAGES: Final = 1000  # more windows than a log of many years has
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +79,7 @@ def _ask_all(committee: Committee, http: HttpClient, node_id: str) -> list[list[
 
 def in_log(http: HttpClient, url: str, node_id: str | None) -> list[Announcement]:
     """Return all announcements in the log of one operator, in its order. Raises PeerError."""
-    found: list[Announcement] = []
-    query: dict[str, str | int] = {"limit": PAGE_SIZE, **({"node_id": node_id} if node_id else {})}
-    for _ in range(MAX_PAGES):
-        page = queries.get_list(http, url, "maintenance", **query)
-        found += _announcements(queries.rows(page, "maintenance"))
-        following = page.get("next")
-        if not isinstance(following, int):
-            break
-        query["after"] = following
-    return found
+    return list(_announcements(queries.all_rows(http, url, "maintenance", node_id)))
 
 
 def _announcements(rows: Iterable[dict[str, Json]]) -> Iterator[Announcement]:

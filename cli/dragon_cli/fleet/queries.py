@@ -22,6 +22,8 @@ T = TypeVar("T")
 TIMEOUT_SECONDS: Final = 2.0
 MAX_ANSWER_BYTES: Final = 1 << 20
 MAX_CONCURRENT_QUERIES: Final = 16
+PAGE_SIZE: Final = 1000  # the largest that operators answer
+MAX_PAGES: Final = 1000  # more than the log of many years has
 MAX_NODE_PAGES: Final = 8  # enough for all nodes of the largest committee
 
 UNTRUSTED_HINT: Final = "Name the CA file of the fleet with `--ca`."
@@ -146,6 +148,23 @@ def get_list(http: HttpClient, url: str, name: str, **params: str | int) -> dict
     if not isinstance(page.get(name), list):
         raise BadAnswer(f"The answer contains no list `{name}`.")
     return page
+
+
+def all_rows(http: HttpClient, url: str, name: str, node_id: str | None) -> list[dict[str, Json]]:
+    """Return all objects of the list that `/name` answers, page by page. Raises PeerError.
+
+    Args: `node_id`, of the node that they are about; None: all nodes.
+    """
+    found: list[dict[str, Json]] = []
+    query: dict[str, str | int] = {"limit": PAGE_SIZE, **({"node_id": node_id} if node_id else {})}
+    for _ in range(MAX_PAGES):
+        page = get_list(http, url, name, **query)
+        found += rows(page, name)
+        following = page.get("next")
+        if not isinstance(following, int):
+            break
+        query["after"] = following
+    return found
 
 
 def all_nodes(http: HttpClient, url: str) -> list[dict[str, Json]]:

@@ -96,9 +96,7 @@ def test_every_table_stands_beside_the_earlier_commit(section: Any) -> None:
     assert "Equal in both: 1 figures." in text
 
 
-def test_what_the_earlier_commit_lacks_is_stated(
-    section: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_earlier_commit_lacks_is_stated(section: Any, tmp_path: Path) -> None:
     base = {"commit": "ee857d34", "turns": 1, "figures": [], "not_measurable": "no such module"}
     measured = {"conditions": CONDITIONS, "tables": [TABLE], "base": base}
     (tmp_path / "results.json").write_text(
@@ -106,6 +104,21 @@ def test_what_the_earlier_commit_lacks_is_stated(
     )
 
     assert "Not measurable at `ee857d34`: no such module" in section("tables")
+
+
+def test_a_benchmark_that_ended_early_at_the_earlier_commit_is_stated(
+    section: Any, tmp_path: Path
+) -> None:
+    base = {"commit": "ee857d34", "turns": 1, "figures": [], "ended_early": "answered 400"}
+    measured = {"conditions": CONDITIONS, "tables": [TABLE], "base": base}
+    (tmp_path / "results.json").write_text(
+        json.dumps({"format": 1, "benchmarks": {"proofs": measured}})
+    )
+
+    text = section("tables")
+
+    assert "Ended early at `ee857d34`: answered 400" in text
+    assert "Beside `ee857d34`" in text
 
 
 def test_a_page_without_results_says_so(section: Any, tmp_path: Path) -> None:

@@ -94,6 +94,26 @@ def test_a_base_that_lacks_what_a_benchmark_needs_is_not_measurable(
     assert "finality: not measurable at" in capfd.readouterr().out
 
 
+def test_a_base_at_which_a_benchmark_ends_early_is_compared_as_far_as_it_came(
+    load: Any, repository: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = (
+        f"{SCRIPT}\nif measured.SIZE == 10:\n    raise OSError('the second table is missing')\n"
+    )
+    (repository / "bench" / "finality.py").write_text(script)
+    commit(repository, "SIZE = 4\n")
+
+    code = load("run").main(["finality", "--base", "HEAD~1", "--record"], root=repository)
+
+    assert code == 0
+    base, printed = results(repository)["base"], capfd.readouterr().out
+    assert [(each["before"], each["now"]) for each in base["figures"]] == [(10, 4)]
+    assert "the second table is missing" in base["ended_early"]
+    assert "not_measurable" not in base
+    assert "finality: ended early at" in printed
+    assert "0.40" in printed
+
+
 def test_a_base_whose_packages_cannot_be_imported_is_refused(load: Any, repository: Path) -> None:
     commit(repository, "raise OSError('a library is missing')\n")
     commit(repository, "SIZE = 4\n")

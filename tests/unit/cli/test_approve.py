@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import run_dragon
 from committees import Members, secret
 from dragon.encoding import to_hex
 from dragon.log.cursor import Alarm, store_alarm
@@ -21,7 +22,6 @@ from dragon.protocol.member import Member, Role
 from dragon.protocol.target_checks import HttpCheck
 from dragon.storage.database import Database
 from dragon_cli.fleet.layout import Home
-from dragon_cli.main import main
 from dragon_operator.approvals import LAPSES_SECONDS, Approval, approval_path
 from dragon_sequencer.devnet.setup import make_network
 from dragon_sequencer.nodes import NodeList
@@ -42,11 +42,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delenv(name, raising=False)
 
     def command(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main(["committee", *map(str, arguments)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, "committee", *arguments)
 
     return command
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from commands import run_dragon
 from committees import make_members, secret
 from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee
 from dragon.protocol.member import Member, Role
-from dragon_cli.main import main
 from dragon_sequencer.devnet.setup import make_network
 from dragon_sequencer.nodes import NodeList
 from epochs import Network
@@ -49,11 +49,7 @@ def assemble(
     monkeypatch.chdir(folder)
 
     def run(*arguments: object, output: str = "next.json") -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main(["committee", "assemble", *map(str, arguments), "-o", output])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, "committee", "assemble", *arguments, "-o", output)
 
     return run
 

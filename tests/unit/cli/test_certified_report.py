@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import reward_month
+from commands import run_dragon
 from committees import make_members
 from dragon import errors
 from dragon.agreements.payout import Earning
@@ -24,7 +25,6 @@ from dragon.agreements.rule_file import decode_rule
 from dragon.encoding import canonical, to_hex
 from dragon.protocol.period import PeriodLeaf, PeriodReport
 from dragon.protocol.trust import Trust
-from dragon_cli.main import main
 from dragon_cli.report.certified import Verified, as_csv, pays, share
 from dragon_cli.report.certified_html import as_html, verify_html
 from dragon_cli.report.spreadsheets import plain_cell
@@ -50,11 +50,7 @@ def dragon(
     monkeypatch.setenv("DRAGON_COMMITTEE", "committee.json")
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main([*arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, *arguments)
 
     return run
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from commands import run_dragon
 from committees import make_members, secret
 from dragon.encoding import to_hex
 from dragon.protocol.claims.endorsement import EndorsementClaim
@@ -20,7 +21,6 @@ from dragon.protocol.streams.finding import Finding
 from dragon.storage import keystore
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
-from dragon_cli.main import main
 from simulation import World
 from streams import make_owner
 from wsgi import WsgiApp
@@ -88,12 +88,9 @@ def endorse(
         expert: str = "expert_1",
     ) -> tuple[int, str, str]:
         said = ("--first", first, "--verdict", verdict, "--expert", expert)
-        with pytest.raises(SystemExit) as done:
-            main(["endorse", stream, *map(str, (*said, *options, "--home", home.path))])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
+        code, out, err = run_dragon(capsys, "endorse", stream, *said, *options, "--home", home.path)
         assert PASSWORD not in out + err
-        return int(done.value.code or 0), out, err
+        return code, out, err
 
     return run
 

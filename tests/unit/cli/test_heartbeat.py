@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from commands import run_dragon
 from committees import make_members, secret, with_heartbeats
 from dragon.storage import keystore
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.beats import default_pause, retry_pause
 from dragon_cli.fleet.layout import Home
-from dragon_cli.main import main
 from simulation import World
 
 NODE = "sensor_1"
@@ -84,12 +84,9 @@ def heartbeat(
     monkeypatch.setattr("dragon_cli.commands.heartbeat.interrupt_on_signals", lambda: None)
 
     def run(*options: object, node: str = NODE) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main(["heartbeat", node, *map(str, (*options, "--home", home.path))])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
+        code, out, err = run_dragon(capsys, "heartbeat", node, *options, "--home", home.path)
         assert PASSWORD not in out + err
-        return int(done.value.code or 0), out, err
+        return code, out, err
 
     return run
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from commands import run_dragon
 from committees import make_members, secret
 from dragon.encoding import to_hex
 from dragon.storage import keystore
-from dragon_cli.main import main
 
 MEMBERS = make_members()
 OPERATOR = "operator_2"
@@ -42,13 +42,10 @@ def key(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `dragon key …` and check that its output never contains the secret key."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main(["key", *(str(argument) for argument in arguments)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
+        code, out, err = run_dragon(capsys, "key", *arguments)
         for text in (SECRET.encode().hex(), str(SECRET.scalar), PASSWORD):
             assert text not in (out + err).lower()
-        return int(done.value.code or 0), out, err
+        return code, out, err
 
     return run
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from commands import run_dragon
 from committees import make_members, secret
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.maintenance import MAX_ANNOUNCED, MaintenanceClaim
@@ -79,12 +80,9 @@ def dragon(
     monkeypatch.setattr("dragon_cli.commands.maintenance.add.Clock", lambda _: simulated)
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main([*map(str, arguments), "--home", str(home.path)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
+        code, out, err = run_dragon(capsys, *arguments, "--home", home.path)
         assert PASSWORD not in out + err
-        return int(done.value.code or 0), out, err
+        return code, out, err
 
     return run
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import run_dragon
 from committees import Members, make_members, secret
 from dragon.errors import SettingsError
 from dragon.protocol.founding import Change, succeed
@@ -25,7 +26,6 @@ from dragon_cli.fleet.members import new_member
 from dragon_cli.fleet.processes import Fleet
 from dragon_cli.fleet.settings import environment
 from dragon_cli.keystores import Sheet
-from dragon_cli.main import main
 from epochs import successor
 from homes import add_keystore, make_home
 from ports import free_block
@@ -57,11 +57,7 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def run(home: Home, capsys: pytest.CaptureFixture[str]) -> Run:
     def command(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main([*map(str, arguments), "--home", str(home.path)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, *arguments, "--home", home.path)
 
     return command
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from click.shell_completion import BashComplete
 
+from commands import run_dragon
 from committees import make_members, secret
 from dragon.encoding import canonical, to_hex
 from dragon.protocol.period import PeriodLeaf, PeriodReport
 from dragon_cli.commands.completion import VARIABLE
 from dragon_cli.fleet import queries
 from dragon_cli.main import dragon as program
-from dragon_cli.main import main
 from epochs import Network as Epochs
 from period_reports import BEGIN, END, LEAVES, LOG_ROOT, SIGNERS, make_report
 from wsgi import WsgiAdapter, WsgiApp
@@ -76,11 +76,7 @@ def dragon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     (tmp_path / "committee.json").write_text(json.dumps(COMMITTEE.to_json()))
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, *arguments)
 
     return run
 

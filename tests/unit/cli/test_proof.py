@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import starkvectors as vectors
+from commands import run_dragon
 from dragon.stark.parameter_sets import SETS
 from dragon_cli.commands import proof
-from dragon_cli.main import main
 
 PROOFS = {
     "proof_standard_b1.json": "standard",
@@ -32,11 +32,7 @@ def dragon(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `dragon proof …`: exit code, standard output, standard error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main(["proof", *(str(argument) for argument in arguments)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, "proof", *arguments)
 
     return run
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import starkvectors as vectors
+from commands import run_dragon
 from dragon.stark.readings_file import StatedReadings
-from dragon_cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -21,11 +21,7 @@ def dragon(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `dragon proof …`: exit code, standard output, standard error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main(["proof", *(str(argument) for argument in arguments)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, "proof", *arguments)
 
     return run
 

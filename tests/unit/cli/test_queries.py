@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from commands import run_dragon
 from committees import make_members
 from dragon.net.http_client import HttpClient
 from dragon.protocol import certificate
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon_cli.fleet import queries
-from dragon_cli.main import main
 from dragon_cli.render import watch
 from dragon_cli.times import parse_time
 from wsgi import WsgiAdapter, WsgiApp
@@ -88,12 +88,9 @@ def dragon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     (tmp_path / "committee.json").write_text(json.dumps(COMMITTEE.to_json()))
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main([*(str(argument) for argument in arguments), "--home", str(tmp_path)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
+        code, out, err = run_dragon(capsys, *arguments, "--home", tmp_path)
         assert "\x1b" not in out + err
-        return int(done.value.code or 0), out, err
+        return code, out, err
 
     return run
 
@@ -169,6 +166,22 @@ def test_nodes_are_read_page_by_page(dragon: Run, network: Network) -> None:
 
     assert json.loads(out)["nodes"] == [*first, *second]
     assert network.asked[1].endswith("/nodes?after=operator_1")
+
+
+@pytest.mark.parametrize("end", [None, "8", []])
+def test_all_pages_of_a_list_are_read(network: Network, end: object) -> None:
+    """What is no object is left out, and what is no position ends the list."""
+    pages = [{"logs": [{"id": 1}, "x"], "next": 7}, {"logs": [{"id": 8}], "next": end}]
+    network.operator(NODE, answering(*pages))
+    http = HttpClient(network.wires.session())
+
+    found = queries.all_rows(http, COMMITTEE.urls[NODE], "logs", NODE)
+
+    assert found == [{"id": 1}, {"id": 8}]
+    assert [url.partition("?")[2] for url in network.asked] == [
+        f"limit=1000&node_id={NODE}",
+        f"limit=1000&node_id={NODE}&after=7",
+    ]
 
 
 def test_the_number_of_pages_is_limited(dragon: Run, network: Network) -> None:

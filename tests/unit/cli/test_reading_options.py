@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands import run_dragon
 from dragon.protocol.streams.reading_text import decimal_text
 from dragon.protocol.streams.readings import Readings
 from dragon_cli.errors import WrongReadings
 from dragon_cli.fleet import streams
 from dragon_cli.fleet.layout import SOURCES, Home
-from dragon_cli.main import main
 from dragon_cli.reading_words import readings_member, scaled
 from dragon_cli.render.readings import readings_lines, statement_text
 from scripted_streams import Service
@@ -43,11 +43,7 @@ def create(tmp_path: Path, service: Service, capsys: pytest.CaptureFixture[str])
 
     def run(*options: object) -> tuple[int, str, str]:
         words = ["stream", "create", "cold", "--home", home.path, *options]
-        with pytest.raises(SystemExit) as done:
-            main([str(each) for each in words])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, *words)
 
     return run
 

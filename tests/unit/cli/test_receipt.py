@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import wsgi
+from commands import run_dragon
 from committees import Members, make_members
 from dragon.encoding import to_hex
 from dragon.protocol import event, merkle
@@ -26,7 +27,6 @@ from dragon.protocol.streams.chunks import digest, tree_of
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Proven, Receipt
 from dragon_cli.fleet import queries
-from dragon_cli.main import main
 from reading_rules import make_readings
 from simulation import World
 from streams import Owner, Window, make_owner
@@ -76,11 +76,7 @@ WHOLE = whole(EARLY)
 
 
 def run_main(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as done:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in out + err
-    return int(done.value.code or 0), out, err
+    return run_dragon(capsys, *arguments)
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from commands import run_dragon
 from dragon.encoding import to_hex
 from dragon.net.http_client import HttpClient
 from dragon.protocol.claims.status import Status, Transition
 from dragon.protocol.trust import Trust
 from dragon_cli.fleet import queries
-from dragon_cli.main import main
 from dragon_cli.render.output import console
 from dragon_cli.report import formats, sources
 from dragon_cli.report.certified_html import verify_html
@@ -66,11 +66,7 @@ def dragon(
     monkeypatch.setattr("time.time", lambda: world.clock.now)
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main([*map(str, arguments), "--home", str(folder)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, *arguments, "--home", folder)
 
     return run
 
@@ -202,7 +198,7 @@ def test_another_root_is_refused(dragon: Run, span: tuple[Any]) -> None:
 
 
 def test_a_log_that_is_not_the_certified_one_is_not_used(
-    dragon: Run, world: World, span: tuple[Any], monkeypatch: pytest.MonkeyPatch
+    dragon: Run, world: World, span: tuple[Any]
 ) -> None:
     """Operator_1 hides the outage: its entries do not hash to the certified root."""
     app = world.wires.app(host := world.committee.urls["operator_1"].removeprefix("http://"))

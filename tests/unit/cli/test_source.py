@@ -9,42 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from dragon.net.stream_client import StreamClient
+from commands import run_dragon
 from dragon.protocol.streams.closing import decide
 from dragon.protocol.streams.readings import Readings
 from dragon_cli.commands.source import SENSOR_READINGS
-from dragon_cli.fleet import streams
-from dragon_cli.fleet.layout import SOURCES, Home
-from dragon_cli.main import main
+from dragon_cli.fleet.layout import Home
 from dragon_cli.reading_options import decoded
 from dragon_stream import sources
-from scripted_streams import DEFAULTS, STREAM, Service
+from scripted_streams import DEFAULTS, STREAM, Service, serve
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Service:
-    made = Service()
-    home = Home(tmp_path)
-    home.token(SOURCES).parent.mkdir(parents=True)
-    home.token(SOURCES).write_text("token")
-    monkeypatch.setattr(streams, "HttpClient", lambda _session: made)
-    monkeypatch.setattr(StreamClient, "ingest", made.ingest)
     monkeypatch.setattr("dragon_cli.commands.source.interrupt_on_signals", lambda: None)
     monkeypatch.setattr("dragon_cli.commands.source.pace", lambda messages, *_: messages)
-    return made
+    return serve(Service(), Home(tmp_path), monkeypatch)
 
 
 @pytest.fixture
 def run(tmp_path: Path, service: Service, capsys: pytest.CaptureFixture[str]) -> Run:
     def run(kind: str, *options: object, stream: str = "room") -> tuple[int, str, str]:
         fixed = ("--stream", stream, "--count", 5, "--home", tmp_path)
-        with pytest.raises(SystemExit) as done:
-            main([str(each) for each in ("source", kind, *fixed, *options)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), " ".join(out.split()), " ".join(err.split())
+        code, out, err = run_dragon(capsys, "source", kind, *fixed, *options)
+        return code, " ".join(out.split()), " ".join(err.split())
 
     return run
 

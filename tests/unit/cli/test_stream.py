@@ -14,29 +14,22 @@ from typing import Any
 
 import pytest
 
-from dragon.net.stream_client import StreamClient
+from commands import run_dragon
 from dragon_cli.errors import UnusableFile
-from dragon_cli.fleet import streams, uploads
-from dragon_cli.fleet.layout import SOURCES, Home
+from dragon_cli.fleet import uploads
+from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.uploads import UploadRecord, UploadRecords, state_folder
-from dragon_cli.main import main
 from dragon_cli.render import outages
-from scripted_streams import STREAM, Service
+from scripted_streams import STREAM, Service, serve
 
 CHUNK = 65_536
 
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Service:
-    made = Service()
-    home = Home(tmp_path / "fleet")
-    home.token(SOURCES).parent.mkdir(parents=True)
-    home.token(SOURCES).write_text("token")
-    monkeypatch.setattr(streams, "HttpClient", lambda _session: made)
-    monkeypatch.setattr(StreamClient, "ingest", made.ingest)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr("dragon_cli.commands.stream.interrupt_on_signals", lambda: None)
-    return made
+    return serve(Service(), Home(tmp_path / "fleet"), monkeypatch)
 
 
 @pytest.fixture
@@ -54,11 +47,7 @@ Run = Callable[..., tuple[int, str, str]]
 def run(tmp_path: Path, service: Service, capsys: pytest.CaptureFixture[str]) -> Run:
     def run(file: object, *options: object) -> tuple[int, str, str]:
         fixed = ("--stream", "readings", "--home", tmp_path / "fleet")
-        with pytest.raises(SystemExit) as done:
-            main([str(each) for each in ("stream", file, *fixed, *options)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, "stream", file, *fixed, *options)
 
     return run
 

@@ -14,16 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands import run_dragon
 from dragon.net.stream_client import StreamClient
 from dragon.protocol.streams.closing import decide
 from dragon_cli.errors import UnusableRow, WrongColumn
-from dragon_cli.fleet import streams
 from dragon_cli.fleet.csv_rows import CsvRows
 from dragon_cli.fleet.file_upload import LocalFile
-from dragon_cli.fleet.layout import SOURCES, Home
-from dragon_cli.main import main
+from dragon_cli.fleet.layout import Home
 from dragon_cli.reading_options import decoded
-from scripted_streams import STREAM, Service
+from scripted_streams import STREAM, Service, serve
 
 NEW = ("--scale", 3, "--unit", "°C", "--low", 2, "--high", 8)
 COLUMN = ("--csv", "--column", "temp")
@@ -35,26 +34,17 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Service:
-    made = Service()
-    home = Home(tmp_path / "fleet")
-    home.token(SOURCES).parent.mkdir(parents=True)
-    home.token(SOURCES).write_text("token")
-    monkeypatch.setattr(streams, "HttpClient", lambda _session: made)
-    monkeypatch.setattr(StreamClient, "ingest", made.ingest)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr("dragon_cli.commands.stream.interrupt_on_signals", lambda: None)
-    return made
+    return serve(Service(), Home(tmp_path / "fleet"), monkeypatch)
 
 
 @pytest.fixture
 def run(tmp_path: Path, service: Service, capsys: pytest.CaptureFixture[str]) -> Run:
     def run(file: object, *options: object, stream: str = "cold") -> tuple[int, str, str]:
         fixed = ("--stream", stream, "--home", tmp_path / "fleet")
-        with pytest.raises(SystemExit) as done:
-            main([str(each) for each in ("stream", file, *fixed, *options)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), " ".join(out.split()), " ".join(err.split())
+        code, out, err = run_dragon(capsys, "stream", file, *fixed, *options)
+        return code, " ".join(out.split()), " ".join(err.split())
 
     return run
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from commands import run_dragon
 from committees import make_members
 from dragon.encoding import to_hex
 from dragon.net.stream_reports import WindowRange
@@ -52,11 +53,7 @@ def verify(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         if isinstance(file, bytes):
             path.write_bytes(file)
         fixed: tuple[Any, ...] = ("--committee", folder / "committee.json", "--stream", STREAM)
-        with pytest.raises(SystemExit) as done:
-            main([str(each) for each in ("verify", "stream-report", path, *fixed, *options)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, "verify", "stream-report", path, *fixed, *options)
 
     return verify
 

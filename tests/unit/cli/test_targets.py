@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from commands import run_dragon
 from committees import make_members, secret
 from dragon.errors import Unreachable
 from dragon.net import tls
@@ -26,7 +27,6 @@ from dragon.protocol.target_checks import (
 )
 from dragon_cli.commands.target import list_, try_
 from dragon_cli.fleet.layout import Home
-from dragon_cli.main import main
 from dragon_cli.render import output
 from targets import ScriptedNetwork
 
@@ -70,11 +70,7 @@ def dragon(home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     monkeypatch.chdir(home.path)
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main([*map(str, arguments)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, *arguments)
 
     return run
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import run_dragon
 from committees import Members, make_members, secret
 from dragon.encoding import Json
 from dragon.net.lineage_client import PAGE_SIZE
@@ -117,11 +118,7 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def run(home: Home, capsys: pytest.CaptureFixture[str]) -> Run:
     def command(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main(["committee", *map(str, arguments), "--home", str(home.path)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, "committee", *arguments, "--home", home.path)
 
     return command
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from commands import run_dragon
 from committees import Members, make_members, secret
 from dragon.encoding import canonical, to_hex
 from dragon.protocol.certificate import Certificate
@@ -18,7 +19,6 @@ from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import short_id
 from dragon.protocol.handover import Handover
 from dragon.protocol.lineage import Lineage
-from dragon_cli.main import main
 from epoch_log import EpochLog, opened, pass_three_handovers
 from epochs import checkpoint, hand_over, successor
 
@@ -51,11 +51,7 @@ def verify(made: EpochLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
             file, value = tmp_path / "file.json", file
             file.write_bytes(canonical(value))
         chosen = ("--committee", made.path.with_name(known)) if known else ()
-        with pytest.raises(SystemExit) as done:
-            main([str(each) for each in ("verify", what, file, *chosen, *options)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(done.value.code or 0), out, err
+        return run_dragon(capsys, "verify", what, file, *chosen, *options)
 
     return run
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import starkvectors as vectors
+from commands import run_dragon
 from dragon.stark import files
 from dragon.stark.parameter_sets import CLASSIC
 from dragon.stark.signing import signature
@@ -21,7 +22,6 @@ from dragon.stark.ziggy import public_key
 from dragon_cli.commands import ziggy
 from dragon_cli.errors import AlreadyThere, UnusableFile
 from dragon_cli.files import write_new
-from dragon_cli.main import main
 
 SIGNED = [f"ziggy_proof_{i}.json" for i in (1, 2, 3)]  # under ziggy-classic; 4 and 5 are not
 FIRST = vectors.ziggy(SIGNED[0])
@@ -45,13 +45,10 @@ def dragon(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `dragon ziggy …` and check that its output never contains the private key."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main(["ziggy", *(str(argument) for argument in arguments)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
+        code, out, err = run_dragon(capsys, "ziggy", *arguments)
         assert KEY.hex() not in (out + err).lower()
         assert KEY.hex().lstrip("0") not in (out + err).lower()
-        return int(done.value.code or 0), out, err
+        return code, out, err
 
     return run
 

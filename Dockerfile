@@ -1,5 +1,5 @@
-# Two images from one file. `api`: every service without compiled kernels, and the `dragon` command.
-# `zkp`: the prover, and the stream service, which commits to chunks with its kernels. Built by
+# Two images from one file. `api`, the smaller one: the `dragon` command, the development sequencer and
+# the sources. `zkp`: every service that makes or verifies many proofs, with compiled code. Built by
 # build_api.sh and build_zkp.sh; nothing here needs BuildKit.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
@@ -50,7 +50,7 @@ ARG VERSION=unknown
 ARG REVISION=unknown
 ARG CREATED=unknown
 LABEL org.opencontainers.image.title="DataDragon" \
-      org.opencontainers.image.description="Operators, aggregator, explorer, development sequencer, sources, and the dragon command" \
+      org.opencontainers.image.description="The dragon command, the development sequencer, and sources" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
@@ -75,8 +75,8 @@ CMD ["serve", "zkp"]
 ARG VERSION=unknown
 ARG REVISION=unknown
 ARG CREATED=unknown
-LABEL org.opencontainers.image.title="DataDragon prover and stream service" \
-      org.opencontainers.image.description="Makes and checks zero-knowledge proofs of data streams, and takes the streams in" \
+LABEL org.opencontainers.image.title="DataDragon services" \
+      org.opencontainers.image.description="Operators, aggregator, explorer, prover and stream service, with compiled code for proofs" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Build the image of every service but prover and stream service: IMAGE_PREFIX/api, tagged TAG and
-# latest.
+# Build the image of the `dragon` command, the development sequencer and the sources:
+# IMAGE_PREFIX/api, tagged TAG and latest.
 #   IMAGE_PREFIX  registry and owner (datadragon)
 #   TAG           the version of pyproject.toml, if nothing else is said
 #   BASE_IMAGE    what it is built on (python:3.11-slim-bookworm)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Build the image of prover and stream service: IMAGE_PREFIX/zkp, tagged TAG and latest.
+# Build the image of operators, aggregator, explorer, prover and stream service, which has compiled
+# code: IMAGE_PREFIX/zkp, tagged TAG and latest.
 #   IMAGE_PREFIX  registry and owner (datadragon)
 #   TAG           the version of pyproject.toml, if nothing else is said
 #   BASE_IMAGE    what it is built on (python:3.11-slim-bookworm)

@@ -21,6 +21,7 @@ import requests
 from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
+from prometheus_client.parser import text_string_to_metric_families
 
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
@@ -140,6 +141,17 @@ class Stack:
         self.wait_healthy(service)
 
     # Queries from the host
+
+    def metric(self, service: str, name: str, **labels: str) -> float:
+        """The sum of all samples of `/metrics` with this name and these labels."""
+        url = f"{self.scheme}://127.0.0.1:{PORTS[service]}/metrics"
+        text = requests.get(url, timeout=5, verify=self.authority or True).text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
 
     def get(self, service: str, path: str) -> Json:
         answer = requests.get(

@@ -27,6 +27,7 @@ from dragon_aggregator.routes import (
     submissions,
     suspicions,
 )
+from dragon_sequencer import compiled as pairings
 
 
 def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
@@ -83,6 +84,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     yield from metrics.log_metrics(
         components.log, components.follower, components.committee, components.wall()
     )
+    yield metrics.compiled_pairings(pairings.in_use() is not None)
     probe_results = _newest_probe_results(components.monitor)
     yield metrics.node_metrics(
         {each.node_id: each.answered for each in probe_results if each.is_evidence}

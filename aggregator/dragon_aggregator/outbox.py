@@ -44,9 +44,13 @@ class Outbox:
     """The table of pending events, in the order of their creation. Any thread may use it.
 
     Nothing else changes the table, so it is read again only after a change.
+
+    Args:
+        added: is set after each addition, for the thread that sends.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, added: threading.Event | None = None) -> None:
+        self.added = added or threading.Event()
         self._database = database
         self._lock = threading.Lock()  # guards the next line
         self._changes = 0  # that have ended, and may be in the table
@@ -67,6 +71,7 @@ class Outbox:
             "not_before": not_before,
         }
         self._change(query, [values])
+        self.added.set()
 
     def pending(self) -> list[Pending]:
         """All events, in the order in which they were added."""

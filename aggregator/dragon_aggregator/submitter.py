@@ -23,11 +23,11 @@ from dragon_aggregator.outbox import Outbox, Pending, ledger_order
 from dragon_aggregator.resend_schedule import BACK_OFF_SECONDS, ResendSchedule
 from dragon_aggregator.settlement import settled
 
-POLL_SECONDS: Final = 0.2  # between two looks into the outbox
-# Every batch costs each reader of the ledger an expensive check, whatever its size. So the more was
-# sent, the longer the next events are collected into one batch.
-COLLECT_SECONDS_PER_EVENT: Final = 0.25
-MAX_COLLECT_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 0.2  # between two looks into an outbox without additions
+# Every batch costs each reader of the ledger a check, a request and a transaction, whatever its
+# size. So the more was sent, the longer the next events are collected. Users wait meanwhile.
+COLLECT_SECONDS_PER_EVENT: Final = 0.05
+MAX_COLLECT_SECONDS: Final = 0.25
 MAX_EVENTS_PER_REQUEST: Final = 64  # accepted events are recorded after each request
 # Under an alarm the log shows no longer what it would apply, and an event that the other logs have
 # must not be sent for ever.
@@ -98,16 +98,21 @@ class Submitter:
         return self._seated.committee
 
     def run(self, stop: threading.Event) -> None:
+        """Send until `stop` is set. A new event waits only while others are collected."""
         while not stop.is_set():
-            pause = POLL_SECONDS
+            self._outbox.added.clear()  # before the outbox is read, so that no addition is missed
             try:
-                if sent := self.step():
-                    pause = min(MAX_COLLECT_SECONDS, COLLECT_SECONDS_PER_EVENT * len(sent))
-                for entry in sent:
-                    logger.info("event_sent", claim=entry.event.claim.to_json())
+                sent = self.step()
             except LedgerError as error:
                 logger.warning("send_failed", reason=error.name, detail=str(error))
-            stop.wait(pause)
+                stop.wait(POLL_SECONDS)
+                continue
+            for entry in sent:
+                logger.info("event_sent", claim=entry.event.claim.to_json())
+            if sent:
+                stop.wait(min(MAX_COLLECT_SECONDS, COLLECT_SECONDS_PER_EVENT * len(sent)))
+            else:
+                self._outbox.added.wait(POLL_SECONDS)
 
     def step(self) -> list[Pending]:
         """Remove events that are done, and send those that are due. Return what was sent.

@@ -20,6 +20,7 @@ from dragon_explorer.certainty import clock_reasons
 from dragon_explorer.components import Components
 from dragon_explorer.routes import api, badges, downloads, pages, verification
 from dragon_explorer.views.proposals import proposals
+from dragon_sequencer import compiled as pairings
 
 
 def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
@@ -65,6 +66,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     sources = components.sources
     wall = components.wall()
     yield from metrics.log_metrics(sources.log, sources.follower, sources.committee, wall)
+    yield metrics.compiled_pairings(pairings.in_use() is not None)
     yield metrics.disk_fault(components.disks)
     yield from components.certification.metrics()
     answers = GaugeMetricFamily(

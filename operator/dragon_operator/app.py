@@ -20,6 +20,7 @@ from dragon_operator.components import Components
 from dragon_operator.evidence_recorder import EvidenceRecorder
 from dragon_operator.routes import attestations, events, evidence, nodes, probes, windows
 from dragon_operator.window_voter import WindowVoter
+from dragon_sequencer import compiled as pairings
 
 
 def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
@@ -116,6 +117,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     yield from metrics.log_metrics(
         components.log, components.follower, components.committee, components.wall()
     )
+    yield metrics.compiled_pairings(pairings.in_use() is not None)
     probe_results = components.peers.probe_results
     looks = components.target_looks.latest()
     yield metrics.node_metrics(
@@ -172,6 +174,12 @@ def _verification_metrics(voter: WindowVoter) -> Iterator[Metric]:
         {"known": verifications.known_seconds, "new": verifications.new_seconds},
     )
     verifier = voter.verifier
+    yield metrics.counters(
+        "windows_verified",
+        "Windows that were verified since the start, by verifier: compiled code, or plain Python.",
+        "verifier",
+        verifier.judged,
+    )
     yield metrics.gauge(
         "verifiers",
         "Processes that are ready to verify windows; 0 if the operator verifies in its own.",

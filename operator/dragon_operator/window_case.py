@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
 from dragon.errors import AttestationRefused, DragonError, WorkerDied
 from dragon.node.workers.ipc import Strings
@@ -14,7 +14,11 @@ from dragon.protocol.streams.chunks import decode_chunks
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.finding import Finding, judge
 from dragon.protocol.streams.window import WindowHeader
+from dragon.stark import compiled
 
+COMPILED: Final = "compiled"
+PLAIN: Final = "plain"
+VERIFIERS: Final = (COMPILED, PLAIN)
 _FINDING = b"finding"
 _REFUSED = b"refused"
 _FAILED = b"failed"
@@ -89,6 +93,12 @@ class Judgement:
 
     result: Finding | AttestationRefused
     seconds: float  # of processor time
+    verifier: str  # COMPILED or PLAIN
+
+
+def verifier_in_use() -> str:
+    """The verifier that this process uses: COMPILED or PLAIN."""
+    return COMPILED if compiled.in_use() else PLAIN
 
 
 def answer(strings: Strings) -> Strings:
@@ -101,21 +111,25 @@ def answer(strings: Strings) -> Strings:
         said = [_REFUSED, refused.reason.encode(), _text(str(refused))]
     except Exception as error:  # a fault of this code must not end the worker
         return [_FAILED, type(error).__name__.encode()]
-    return [*said, b"%.9f" % (time.thread_time() - begun)]
+    seconds = b"%.9f" % (time.thread_time() - begun)
+    return [*said, seconds, verifier_in_use().encode()]
 
 
 def judgement(strings: Strings) -> Judgement:
     """The judgement that `answer` packed. Raises WorkerDied: the worker failed."""
     if strings[0] == _FAILED:
         raise WorkerDied(f"the worker failed: {strings[1].decode()}")
-    kind, reason, message, seconds = strings
+    kind, reason, message, seconds, verifier = strings
+    name = verifier.decode()
+    if name not in VERIFIERS:
+        raise ValueError("a worker's answer must name its verifier")
     if kind == _FINDING:
         finding = Finding(InvalidReason(reason.decode()), message.decode())
-        return Judgement(finding, float(seconds))
+        return Judgement(finding, float(seconds), name)
     if kind != _REFUSED:
         raise ValueError("a worker's answer must be a finding or a refusal")
     refused = AttestationRefused(RefusalReason(reason.decode()), message.decode())
-    return Judgement(refused, float(seconds))
+    return Judgement(refused, float(seconds), name)
 
 
 def _text(message: str) -> bytes:

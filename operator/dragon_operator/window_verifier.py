@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import structlog
@@ -22,7 +22,7 @@ from dragon.protocol.streams.finding import Finding
 from dragon.storage.cores import available_cores
 from dragon.storage.memory import available_bytes
 from dragon_operator import compiled_verification, window_case
-from dragon_operator.window_case import Judgement, WindowCase
+from dragon_operator.window_case import VERIFIERS, Judgement, WindowCase
 
 MAX_VERIFIERS: Final = 16  # worker processes
 MAX_DEFAULT_VERIFIERS: Final = 8
@@ -77,6 +77,7 @@ class WindowVerifier:
         self._pool: Pooled | None = None
         self._closed = False
         self.retried = 0  # windows that were verified here because a worker failed
+        self._judged = dict.fromkeys(VERIFIERS, 0)  # windows, by verifier
 
     def start(self) -> None:
         """Start the workers in the background; without workers, load the kernels here."""
@@ -109,6 +110,12 @@ class WindowVerifier:
         pool = self._pool
         return pool.replaced_workers if pool else 0
 
+    @property
+    def judged(self) -> Mapping[str, int]:
+        """Windows that were verified since the start, by verifier: compiled, plain."""
+        with self._lock:
+            return dict(self._judged)
+
     def judge(self, case: WindowCase, charge: Callable[[float], None]) -> Finding:
         """Verify a window.
 
@@ -121,21 +128,30 @@ class WindowVerifier:
         """
         pool = self._pool
         if pool is None or not pool.started_workers:
-            return case.judge()
+            return self._judge_here(case)
         try:
             judged = pool.do(case, VERIFICATION_SECONDS, overran=charge)
         except WorkerDied as error:
-            return self._judge_here(case, str(error))
+            return self._judge_again(case, str(error))
         except (Busy, Overdue) as error:
             raise AttestationRefused(RefusalReason.BUSY, str(error)) from None
         charge(judged.seconds)
+        self._count(judged.verifier)
         if isinstance(judged.result, AttestationRefused):
             raise judged.result
         return judged.result
 
-    def _judge_here(self, case: WindowCase, reason: str) -> Finding:
+    def _judge_here(self, case: WindowCase) -> Finding:
+        self._count(window_case.verifier_in_use())
+        return case.judge()
+
+    def _count(self, verifier: str) -> None:
+        with self._lock:
+            self._judged[verifier] += 1
+
+    def _judge_again(self, case: WindowCase, reason: str) -> Finding:
         """Judge a window that no worker has judged. The result is the same; only slower."""
         logger.warning("window_verified_without_worker", reason=reason)
         with self._lock:
             self.retried += 1
-        return case.judge()
+        return self._judge_here(case)

@@ -13,6 +13,7 @@ from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import committee, log, nodes
+from dragon_sequencer import compiled as pairings
 from dragon_stream.archive.archiver import Archiver
 from dragon_stream.archive.objects import State
 from dragon_stream.archive.room import FULL
@@ -105,6 +106,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
         components.log, components.follower, components.committee, components.wall()
     )
     yield metrics.unfinalized(components.pipeline.submitter.awaited.seconds)
+    yield metrics.compiled_pairings(pairings.in_use() is not None)
     yield metrics.disk_fault(components.disks)
     yield from components.pipeline.provers.metrics()
     streams = components.streams.all()

@@ -221,6 +221,29 @@ def test_nothing_that_was_acknowledged_is_lost_whoever_is_killed(sent: Sent) -> 
         assert sent.data(sequence) == message(sequence)
 
 
+def test_operators_verify_windows_with_compiled_code(stack: Stack, sent: Sent) -> None:
+    """Also the one that was killed and started again, which loads its verifier again."""
+
+    def windows(name: str) -> float:
+        return stack.metric(name, "datadragon_windows_verified_total", verifier="compiled")
+
+    wait_until(
+        lambda: all(windows(name) > 0 for name in OPERATORS),
+        "all operators have verified a window with compiled code",
+        60,
+    )
+    for name in OPERATORS:
+        assert not stack.container(name).attrs["State"]["OOMKilled"]
+
+
+def test_services_that_follow_the_ledger_can_compile_pairings(stack: Stack) -> None:
+    """Within the limits of their containers. A service does so after 32 finality proofs."""
+    load = "from dragon_sequencer.loading import load_compiled as load; load()"
+    for name in (*OPERATORS, "aggregator", "explorer", "stream-api"):
+        code, said = stack.run(name, "python", "-P", "-c", load)
+        assert (code, "compiled_pairings" in said) == (0, True), (name, said)
+
+
 def test_a_receipt_from_the_service_holds_offline(sent: Sent, committee: Committee) -> None:
     last = sent.safe - 1
     wait_until(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import requests
@@ -94,7 +93,7 @@ def test_data_streams_over_tls_from_the_host_and_from_the_sources(encrypted: Sta
     assert {"sensor", "ticker"} <= {each["name"] for each in listed}
 
 
-def test_an_outage_is_certified_over_tls(encrypted: Stack, tmp_path: Path) -> None:
+def test_an_outage_is_certified_over_tls(encrypted: Stack) -> None:
     encrypted.container("operator-2").kill()
     encrypted.wait_certified("operator-2", "down")
     encrypted.start("operator-2")

@@ -86,7 +86,7 @@ def prove(url: str, openings: list[bytes]) -> bytes:
     )
 
 
-def test_the_example_is_valid_and_without_warnings(tmp_path: Path) -> None:
+def test_the_example_is_valid_and_without_warnings() -> None:
     done = subprocess.run(
         [HAPROXY, "-c", "-dW", "-f", str(EXAMPLE)], capture_output=True, text=True, check=False
     )

@@ -97,6 +97,22 @@ def test_a_window_shows_the_vote_of_every_operator(world: StreamWorld) -> None:
     assert "valid" not in votes["operator_4"]
 
 
+def test_metrics_say_whether_compiled_code_verifies(world: StreamWorld) -> None:
+    def shown(name: str) -> list[str]:
+        return world.get(name, "/metrics").text.splitlines()
+
+    world.upload(sensor(world), b"21.5")
+    world.run(1, peers=False)
+
+    for name in world.operators:
+        assert 'datadragon_windows_verified_total{verifier="plain"} 1.0' in shown(name)
+        assert 'datadragon_windows_verified_total{verifier="compiled"} 0.0' in shown(name)
+    for name in (*world.operators, *world.aggregators, STREAMS):
+        assert "datadragon_compiled_pairings 0.0" in shown(name)
+    with patch("dragon_sequencer.compiled.in_use"):
+        assert "datadragon_compiled_pairings 1.0" in shown("operator_1")
+
+
 def test_a_certified_window_is_seldom_submitted_again(
     world: StreamWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,7 +210,7 @@ def test_logs_are_verified_with_the_newest_lineage(story: Story) -> None:
         assert found.vouched.size > lineage.handovers[0].claim.size
 
 
-def test_a_report_of_the_time_before_a_handover(story: Story, dragon: Run, tmp_path: Path) -> None:
+def test_a_report_of_the_time_before_a_handover(story: Story, dragon: Run) -> None:
     """From the network and from a file alike; a target that was dropped is in it."""
     span = story.settled_span()
     database = story.world.database_file("operator_2")

@@ -780,9 +780,7 @@ LIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("right", [True, False], ids=["a valid window", "an invalid one"])
 @pytest.mark.parametrize("lie", list(LIES))
-def test_one_liar_of_four_changes_no_verdict(
-    liar: Liar, request: pytest.FixtureRequest, lie: str, right: bool
-) -> None:
+def test_one_liar_of_four_changes_no_verdict(liar: Liar, lie: str, right: bool) -> None:
     vars(liar).update(vars(Liar(liar.world, liar.name, **LIES[lie])))
     world = liar.world
     owner = make_owner(world.members, f"lie-{list(LIES).index(lie)}-{right:d}")

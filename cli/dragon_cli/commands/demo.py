@@ -60,7 +60,12 @@ def demo(
     """
     interrupt_on_signals()
     ports = Ports(
-        *(base_port, aggregator_port, sequencer_port, prover_port, stream_port, explorer_port)
+        operators=base_port,
+        aggregator=aggregator_port,
+        sequencer=sequencer_port,
+        prover=prover_port,
+        streams=stream_port,
+        explorer=explorer_port,
     )
     plan = Plan(name="demo", ports=ports, round_seconds=round_seconds)
     begun = time.monotonic()

@@ -188,7 +188,12 @@ def init(
         round_seconds=round_seconds,
         sequencer_nodes=sequencer_nodes,
         ports=Ports(
-            base_port, aggregator_port, sequencer_port, prover_port, stream_port, explorer_port
+            operators=base_port,
+            aggregator=aggregator_port,
+            sequencer=sequencer_port,
+            prover=prover_port,
+            streams=stream_port,
+            explorer=explorer_port,
         ),
         app=app,
         threshold_percent=threshold,
@@ -274,37 +279,11 @@ def _refound(home: Path, app: str, *, as_json: bool) -> None:
 def _compose(plan: Plan, *, as_json: bool) -> None:
     ports = plan.ports
     default = Plan(ports=Ports(prover=ports.prover, streams=ports.streams, explorer=ports.explorer))
-    if (ports, plan.nodes_file) != (default.ports, None):
-        raise click.UsageError("`--compose` does not support ports or `--nodes-file`.")
-    if plan.experts:
-        raise click.UsageError(
-            "`--compose` does not support `--experts`: their keys do not belong in containers."
-        )
-    if plan.targets or plan.owners:
-        raise click.UsageError(
-            "`--compose` does not support `--targets` and `--owner-member`: add targets to the "
-            "running fleet."
-        )
-    settings = {
-        "operators": plan.operators,
-        **({"name": plan.name} if plan.name != default.name else {}),
-        "round_seconds": plan.round_seconds,
-        **({"app": plan.app} if plan.app != default.app else {}),
-        "threshold": plan.threshold_percent,
-        "sequencer_nodes": plan.sequencer_nodes,
-        **({"tls": plan.tls} if plan.tls else {}),
-        **({"provers": plan.provers} if plan.provers > 1 else {}),
-        **({"stream_services": plan.stream_services} if plan.stream_services > 1 else {}),
-        **(
-            {"maintenance_notice": f"{plan.maintenance_notice}s"}
-            if plan.maintenance_notice != default.maintenance_notice
-            else {}
-        ),
-    }
+    _check_compose(plan, default)
     check_plan(plan)
     text = override(
         plan.operators,
-        settings,
+        _container_settings(plan, default),
         plan.ports.operators,
         provers=plan.provers,
         stream_services=plan.stream_services,
@@ -315,6 +294,42 @@ def _compose(plan: Plan, *, as_json: bool) -> None:
         return
     console.print(outage_table(plan.operators))
     console.print(f"Wrote {OVERRIDE}. `docker-compose up` starts {plan.operators} operators.")
+
+
+def _check_compose(plan: Plan, default: Plan) -> None:
+    """Raises click.UsageError: the containers cannot create such a fleet."""
+    if (plan.ports, plan.nodes_file) != (default.ports, None):
+        raise click.UsageError("`--compose` does not support ports or `--nodes-file`.")
+    if plan.experts:
+        raise click.UsageError(
+            "`--compose` does not support `--experts`: their keys do not belong in containers."
+        )
+    if plan.targets or plan.owners:
+        raise click.UsageError(
+            "`--compose` does not support `--targets` and `--owner-member`: add targets to the "
+            "running fleet."
+        )
+
+
+def _container_settings(plan: Plan, default: Plan) -> dict[str, object]:
+    """Return the options of `dragon init` in the container, some only if they are no defaults."""
+    settings: dict[str, object] = {
+        "operators": plan.operators,
+        "name": plan.name,
+        "round_seconds": plan.round_seconds,
+        "app": plan.app,
+        "threshold": plan.threshold_percent,
+        "sequencer_nodes": plan.sequencer_nodes,
+        "tls": plan.tls,
+        "provers": plan.provers,
+        "stream_services": plan.stream_services,
+        "maintenance_notice": f"{plan.maintenance_notice}s",
+    }
+    optional = ("name", "app", "tls", "provers", "stream_services", "maintenance_notice")
+    for name in optional:
+        if getattr(plan, name) == getattr(default, name):
+            del settings[name]
+    return settings
 
 
 def _as_json(committee: Committee, home: Path) -> dict[str, object]:

@@ -27,18 +27,18 @@ _KERNELS: Final = ("kernels",)  # compiled code
 
 
 def _template(
-    host: str, *, image: str, memory: str, cores: int, networks: str, start_period: str, own: str
+    host: str, *, memory: str, cores: int, networks: str, start_period: str, own: str
 ) -> Template:
     """Return a service as in the compose file; a test checks that the two agree.
 
     Args:
         host: its name, `$n` for its number.
-        image, memory, cores, networks, start_period: how it runs.
+        memory, cores, networks, start_period: how it runs.
         own: its further lines, with `$n` and `$port`.
     """
     return Template(f"""\
   {host}:
-    image: $${{IMAGE_PREFIX:-datadragon}}/{image}:$${{TAG:-latest}}
+    image: $${{IMAGE_PREFIX:-datadragon}}/zkp:$${{TAG:-latest}}
     init: true
     read_only: true
     tmpfs: ["/tmp:size=16m,mode=1777"]
@@ -65,8 +65,7 @@ def _template(
 
 _OPERATOR: Final = _template(
     "operator-$n",
-    image="api",
-    memory="256m",
+    memory="384m",
     cores=1,
     networks="fleet",
     start_period="120s",
@@ -78,11 +77,11 @@ _OPERATOR: Final = _template(
       - fleet:/fleet:ro
       - operator-$n-keys:/fleet/keys/operator_$n:ro
       - operator-$n-data:/fleet/data/operator_$n
+      - operator-$n-kernels:/kernels
 """,
 )
 _PROVER: Final = _template(
     "zkp-api-$n",
-    image="zkp",
     memory="1280m",
     cores=2,
     networks="proofs",
@@ -98,7 +97,6 @@ _PROVER: Final = _template(
 )
 _STREAM_SERVICE: Final = _template(
     "stream-api-$n",
-    image="zkp",
     memory="512m",
     cores=2,
     networks="fleet, proofs",
@@ -137,7 +135,13 @@ def override(
         provers, stream_services: their numbers, from 1.
     """
     added = [
-        _Added("operator", _OPERATOR, range(INCLUDED + 1, operators + 1), first_port, _DATA),
+        _Added(
+            "operator",
+            _OPERATOR,
+            range(INCLUDED + 1, operators + 1),
+            first_port,
+            (*_DATA, *_KERNELS),
+        ),
         _Added("zkp_api", _PROVER, range(2, provers + 1), FIRST_PROVER_PORT, _KERNELS),
         _Added(
             "stream_api",

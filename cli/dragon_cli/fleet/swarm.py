@@ -25,8 +25,10 @@ DIGEST_CHARS: Final = 12  # of a file's SHA-256, in the name of a secret or conf
 _HOME: Final = "/fleet"  # in the containers
 _PUBLIC: Final = ("committee.json", "lineage.json", "nodes.json", "services.json", "ca.crt")
 _NAMED: Final = ("zkp", "stream")  # kinds of services that `--name` selects
-_KERNELS: Final = ("zkp", "stream")  # kinds with compiled kernels, in the larger image
-_MEMORY: Final = {"zkp": "1280M", "stream": "512M"}
+# Kinds that verify or make many proofs run from the larger image, which has compiled code.
+_COMPILED: Final = ("operator", "aggregator", "explorer", "zkp", "stream")
+_KERNELS: Final = ("operator", "zkp", "stream")  # kinds that keep compiled kernels
+_MEMORY: Final = {"operator": "384M", "zkp": "1280M", "stream": "512M"}
 _CORES: Final = {"zkp": "2.0", "stream": "2.0"}
 _SETTINGS: Final = {
     "operator": {"OPERATOR_OBJECTS_MB": "512"},
@@ -194,7 +196,7 @@ def host(name: str) -> str:
 
 
 def _image(kind: str) -> str:
-    return "zkp" if kind in _KERNELS else "api"
+    return "zkp" if kind in _COMPILED else "api"
 
 
 def _command(kind: str, name: str) -> list[str]:

@@ -210,6 +210,15 @@ def log_metrics(
     yield refused
 
 
+def compiled_pairings(in_use: bool) -> Metric:
+    """Make the metric that says which code verifies finality proofs of the ledger."""
+    return gauge(
+        "compiled_pairings",
+        "1 if compiled code verifies the ledger's finality proofs: after 32 within five minutes.",
+        in_use,
+    )
+
+
 def _certified_up(log: Log, committee: Committee, wall: float) -> dict[str, bool]:
     """Whether each node is certified up; empty if the log says nothing about the present."""
     age = wall - log.state.log_time

@@ -30,7 +30,7 @@ class _Body:
         self.lines: list[str] = []
         self._names: Iterator[int] = itertools.count()
 
-    def set(self, instruction: str) -> str:
+    def emit(self, instruction: str) -> str:
         """Append an instruction. Returns the name of its result."""
         name = f"%v{next(self._names)}"
         self.lines.append(f"  {name} = {instruction}")
@@ -40,41 +40,41 @@ class _Body:
         """Load the four words of a register, each extended to 128 bits."""
         found = []
         for at in range(WORDS):
-            place = self.set(f"getelementptr i64, ptr {pointer}, i64 {at}")
-            found.append(self.wide(self.set(f"load i64, ptr {place}, align 8")))
+            place = self.emit(f"getelementptr i64, ptr {pointer}, i64 {at}")
+            found.append(self.wide(self.emit(f"load i64, ptr {place}, align 8")))
         return found
 
     def wide(self, word: str) -> str:
-        return self.set(f"zext i64 {word} to i128")
+        return self.emit(f"zext i64 {word} to i128")
 
     def low(self, double: str) -> str:
         """The low word, extended."""
-        return self.set(f"and i128 {double}, {(1 << 64) - 1}")
+        return self.emit(f"and i128 {double}, {(1 << 64) - 1}")
 
     def high(self, double: str) -> str:
         """The high word, extended."""
-        return self.set(f"lshr i128 {double}, 64")
+        return self.emit(f"lshr i128 {double}, 64")
 
     def sum(self, *doubles: str) -> str:
         total = doubles[0]
         for double in doubles[1:]:
-            total = self.set(f"add nuw i128 {total}, {double}")
+            total = self.emit(f"add nuw i128 {total}, {double}")
         return total
 
     def product(self, a: str, b: str | int) -> str:
-        return self.set(f"mul nuw i128 {a}, {b}")
+        return self.emit(f"mul nuw i128 {a}, {b}")
 
     def joined(self, words: list[str]) -> str:
         """The number of 256 bits that has these words."""
-        total = self.set(f"zext i128 {words[0]} to i256")
+        total = self.emit(f"zext i128 {words[0]} to i256")
         for at, word in enumerate(words[1:], 1):
-            shifted = self.set(f"shl i256 {self.set(f'zext i128 {word} to i256')}, {64 * at}")
-            total = self.set(f"or i256 {total}, {shifted}")
+            shifted = self.emit(f"shl i256 {self.emit(f'zext i128 {word} to i256')}, {64 * at}")
+            total = self.emit(f"or i256 {total}, {shifted}")
         return total
 
     def store_reduced(self, number: str) -> None:
         """Store a number below 2·p, less p unless it is below p."""
-        reduced = self.set(f"call i256 @reduced(i256 {number})")
+        reduced = self.emit(f"call i256 @reduced(i256 {number})")
         self.lines.append(f"  store i256 {reduced}, ptr %target, align 8")
 
     def function(self, name: str) -> str:

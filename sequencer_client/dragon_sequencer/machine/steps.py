@@ -43,8 +43,8 @@ class Steps(Generic[Name]):
     ) -> tuple[list[Placed[Name]], list[int]]:
         """The steps that are needed, with places from `first_place`, and the places of `results`.
 
-        A place is used again as soon as nothing reads it any more, so a result may have the place
-        of an operand. Fixed places are never written.
+        A place is used again as soon as nothing reads it any more (linear scan register
+        allocation), so a result may have the place of an operand. Fixed places are never written.
 
         Args:
             results: steps or fixed places.
@@ -54,10 +54,11 @@ class Steps(Generic[Name]):
         needed = self._needed(results)
         if grouped:
             needed = self._grouped(needed)
+        # By step: the last one in this order that reads it; results are read after all.
         last = {each: at for at in needed for each in self._steps[at][1]}
         last |= dict.fromkeys(results, len(self._steps))
-        where: dict[int, int] = {}
-        free: list[int] = []
+        where: dict[int, int] = {}  # by step: its place
+        free: list[int] = []  # places that nothing reads any more
         placed: list[Placed[Name]] = []
 
         def place(number: int) -> int:

@@ -96,9 +96,7 @@ def test_every_table_stands_beside_the_earlier_commit(section: Any) -> None:
     assert "Equal in both: 1 figures." in text
 
 
-def test_what_the_earlier_commit_lacks_is_stated(
-    section: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_earlier_commit_lacks_is_stated(section: Any, tmp_path: Path) -> None:
     base = {"commit": "ee857d34", "turns": 1, "figures": [], "not_measurable": "no such module"}
     measured = {"conditions": CONDITIONS, "tables": [TABLE], "base": base}
     (tmp_path / "results.json").write_text(

@@ -12,13 +12,13 @@ import yaml
 
 from dragon_cli.fleet.compose import INCLUDED, OVERRIDE, override, threads_for
 from dragon_cli.main import main
-from dragon_cli.services import COMPILED
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SOURCES = ("source-sensor", "source-ticker")
+VERIFYING = {"operator", "aggregator", "explorer", "stream", "zkp"}  # many proofs
 
 
 def run(*arguments: str) -> int:
@@ -48,7 +48,7 @@ def test_operators_in_override_and_compose_file_are_equal() -> None:
 
 
 @pytest.mark.parametrize("operators", [3, 4, 5, 7, 64])
-def test_every_operator_has_volumes_for_keys_and_data(operators: int) -> None:
+def test_every_operator_has_volumes_for_keys_data_and_kernels(operators: int) -> None:
     over = yaml.safe_load(override(operators, {"operators": operators}))
     services = BASE["services"] | over["services"]
     volumes = BASE["volumes"] | over.get("volumes", {})
@@ -62,7 +62,8 @@ def test_every_operator_has_volumes_for_keys_and_data(operators: int) -> None:
     }
     assert running == set(range(1, operators + 1))
     for number in running:
-        assert {f"operator-{number}-keys", f"operator-{number}-data"} <= set(volumes)
+        kinds = ("keys", "data", "kernels")
+        assert {f"operator-{number}-{kind}" for kind in kinds} <= set(volumes)
         assert f"operator-{number}-keys:/fleet/keys/operator_{number}" in made
 
 
@@ -322,12 +323,43 @@ def test_each_image_is_a_target_of_the_one_dockerfile_and_of_its_own_script() ->
         assert f"docker build --target {name} " in (ROOT / f"build_{name}.sh").read_text()
 
 
-def test_services_with_compiled_code_run_from_the_image_that_has_it() -> None:
+def test_the_first_service_that_needs_an_image_can_build_it() -> None:
+    """docker-compose 1.29 creates services in this order, and pulls what it cannot build."""
+    seen: set[str] = set()
     for service in BASE["services"].values():
-        compiled = service["command"][0] == "serve" and service["command"][1] in COMPILED
-        assert service["image"].startswith(
-            f"${{IMAGE_PREFIX:-datadragon}}/{'zkp' if compiled else 'api'}:"
-        )
+        assert service["image"] in seen or "build" in service
+        seen.add(service["image"])
+
+
+@pytest.mark.parametrize("file", ["demonstration", *OWN_HOST])
+def test_services_that_verify_many_proofs_run_from_the_image_with_compiled_code(file: str) -> None:
+    services = OWN_HOST.get(file, BASE)["services"]
+    for service in services.values():
+        verifies = service["command"][0] == "serve" and service["command"][1] in VERIFYING
+        image = "zkp" if verifies else "api"
+        assert service["image"] == f"${{IMAGE_PREFIX:-datadragon}}/{image}:${{TAG:-latest}}"
+        assert service.get("build", {"target": image})["target"] == image
+
+
+def test_an_operator_on_its_own_host_keeps_its_compiled_verifier_in_its_data_folder() -> None:
+    """Kernels are used only from a folder of this user, which the image's own is not."""
+    operator = OWN_HOST["operator"]["services"]["operator"]
+    mounts = [target for _, target, *mode in map(_parts, operator["volumes"]) if not mode]
+
+    assert operator["environment"]["NUMBA_CACHE_DIR"] == f"{mounts[0]}/kernels"
+    assert mounts == ["/fleet/data/${OPERATOR_ID}"]
+
+
+def test_only_the_image_with_compiled_code_installs_it() -> None:
+    """The other one, of the `dragon` command, has half of the size."""
+    text = (ROOT / "Dockerfile").read_text()
+    stages = dict(re.findall(r"^FROM \S+ AS (\S+)$(.*?)(?=^FROM |\Z)", text, re.M | re.S))
+
+    assert "/opt/venv" in stages["api"]
+    assert "COPY --from=prover-build /opt/venv" in stages["zkp"]
+    assert "requirements.txt" in stages["prover-build"]
+    assert "prover-build" not in stages["api"]
+    assert not re.search(r"(?<!-)requirements\.txt", stages["dependencies"] + stages["build"])
 
 
 def test_the_dockerfile_needs_no_buildkit() -> None:

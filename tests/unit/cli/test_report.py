@@ -198,7 +198,7 @@ def test_another_root_is_refused(dragon: Run, span: tuple[Any]) -> None:
 
 
 def test_a_log_that_is_not_the_certified_one_is_not_used(
-    dragon: Run, world: World, span: tuple[Any], monkeypatch: pytest.MonkeyPatch
+    dragon: Run, world: World, span: tuple[Any]
 ) -> None:
     """Operator_1 hides the outage: its entries do not hash to the certified root."""
     app = world.wires.app(host := world.committee.urls["operator_1"].removeprefix("http://"))

@@ -14,6 +14,9 @@ from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.swarm import STACK, Swarm
 from dragon_cli.main import main
 
+COMPOSE: dict[str, Any] = yaml.safe_load(
+    (Path(__file__).parents[3] / "docker-compose.yml").read_text()
+)["services"]
 SERVICES = {
     *("sequencer", "operator-1", "operator-2", "operator-3", "operator-4", "aggregator"),
     *("zkp-api", "zkp-api-2", "stream-api", "stream-api-2", "explorer"),
@@ -48,8 +51,18 @@ def test_every_service_of_the_fleet_is_in_the_stack(home: Home) -> None:
     assert made["operator-3"]["command"] == ["serve", "operator", "--id", "operator_3"]
     assert made["stream-api-2"]["command"] == ["serve", "stream", "--name", "stream_api_2"]
     assert made["zkp-api-2"]["environment"]["DRAGON_PORT"] == "5201"
-    assert "/zkp:" in made["stream-api"]["image"]
-    assert "/api:" in made["operator-1"]["image"]
+
+
+def test_a_service_has_the_image_memory_and_kernels_of_the_compose_file(home: Home) -> None:
+    """Of which the further services are copies."""
+    for name, service in stack(home)["services"].items():
+        like = COMPOSE.get(name) or COMPOSE[name.removesuffix("-2")]
+        assert service["image"] == like["image"]
+        assert service["deploy"]["resources"]["limits"]["memory"] == like["mem_limit"].upper()
+        kernels = [volume for volume in service["volumes"] if str(volume).endswith(":/kernels")]
+        assert kernels == [f"{name}-kernels:/kernels"] * (
+            like["volumes"][-1].endswith("-kernels:/kernels")
+        )
 
 
 def test_a_service_has_its_own_keys_and_no_others(home: Home) -> None:

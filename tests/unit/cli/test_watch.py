@@ -67,7 +67,7 @@ def test_an_outage_is_named_below_the_last_picture(monkeypatch: pytest.MonkeyPat
     assert said == ["first", "first", "waiting: no answer: �[2J", "third"]
 
 
-def test_the_first_picture_must_succeed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_picture_must_succeed() -> None:
     def show() -> str:
         raise Unreachable("no answer")
 

@@ -34,7 +34,12 @@ from dragon_aggregator.resend_schedule import (
     RESEND_AFTER_SECONDS,
     ResendSchedule,
 )
-from dragon_aggregator.submitter import LATE_SECONDS, MAX_SENDS_UNDER_ALARM, Submitter
+from dragon_aggregator.submitter import (
+    LATE_SECONDS,
+    MAX_SENDS_UNDER_ALARM,
+    POLL_SECONDS,
+    Submitter,
+)
 from dragon_sequencer.errors import SubmissionRefused
 from epochs import hand_over, successor
 from simulation import Clock
@@ -754,3 +759,76 @@ def test_a_slow_reader_hides_no_added_event_from_another_one(tmp_path: Path, lin
             slow.join(PATIENCE_SECONDS)
 
         assert [entry.event for entry in found] == [certified(ONE, UP, 10)]
+
+
+@dataclass
+class Turns:
+    """The events that a sender's thread waits for: waits are noted, and the last one stops it."""
+
+    turns: int
+    waits: list[tuple[str, float | None]] = field(default_factory=list)
+    stop: Noting = field(init=False)
+    added: Noting = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stop, self.added = Noting("stop", self), Noting("added", self)
+
+
+class Noting(threading.Event):
+    """An event whose waits return at once."""
+
+    def __init__(self, name: str, turns: Turns) -> None:
+        super().__init__()
+        self._name, self._turns = name, turns
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._turns.waits.append((self._name, timeout))
+        if len(self._turns.waits) == self._turns.turns:
+            self._turns.stop.set()
+        return self.is_set()
+
+
+def send_in_turns(sending: Sending, turns: int) -> list[tuple[str, float | None]]:
+    """Run the sender's thread for a number of waits. Returns what it waited for, and how long."""
+    noted = Turns(turns)
+    sending.outbox.added = noted.added
+    sending.submitter.run(noted.stop)
+    return noted.waits
+
+
+def test_an_event_that_is_added_while_nothing_waits_is_sent_at_once(sending: Sending) -> None:
+    noted = Turns(3)
+    sending.outbox.added = noted.added
+    wait = noted.added.wait
+
+    def add_once(timeout: float | None = None) -> bool:
+        if not sending.waiting():
+            sending.add(certified(ONE, UP, 10))
+            assert noted.added.is_set()  # so the real event ends the wait
+        return wait(timeout)
+
+    noted.added.wait = add_once  # type: ignore[method-assign]
+    sending.submitter.run(noted.stop)
+
+    assert [len(batch) for batch in sending.post.sent] == [1]
+    assert [what for what, _ in noted.waits] == ["added", "stop", "added"]
+
+
+@pytest.mark.parametrize(("events", "seconds"), [(1, 0.05), (3, 0.15), (5, 0.25), (9, 0.25)])
+def test_the_more_was_sent_the_longer_the_next_events_are_collected(
+    sending: Sending, events: int, seconds: float
+) -> None:
+    sending.add(*(certified(ONE, UP, 10 + each) for each in range(events)))
+
+    [(what, waited)] = send_in_turns(sending, 1)
+
+    assert what == "stop"  # an addition does not end the collection
+    assert waited == pytest.approx(seconds)
+
+
+def test_a_failed_attempt_is_not_repeated_at_each_addition(sending: Sending) -> None:
+    sending.post.down = True
+    sending.add(certified(ONE, UP, 10))
+
+    assert send_in_turns(sending, 2) == [("stop", POLL_SECONDS)] * 2
+    assert sending.post.sent == []

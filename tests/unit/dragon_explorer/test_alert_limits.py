@@ -231,7 +231,7 @@ def test_a_log_that_is_read_anew_ends_no_outage(make: Make) -> None:
     assert fleet.receiver.types == ["node_down.begun", "node_down.resolved"]
 
 
-def test_a_node_that_the_log_does_not_know_is_not_called_up(make: Make, tmp_path: Path) -> None:
+def test_a_node_that_the_log_does_not_know_is_not_called_up(make: Make) -> None:
     fleet = make(Condition.NODE_DOWN)
     fleet.down("target_1")
     fleet.pass_time(10)

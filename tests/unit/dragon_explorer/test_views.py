@@ -179,7 +179,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     assert (file.page.title, file.version) == ("Right", 2)
 
 
-def test_a_page_without_a_file_stays(tmp_path: Path) -> None:
+def test_a_page_without_a_file_stays() -> None:
     file = PublicFile(PublicPage("x"), COMMITTEE)
     file.step()
     assert file.page.title == "x"

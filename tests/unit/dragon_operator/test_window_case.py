@@ -15,8 +15,9 @@ from dragon.protocol.claims.window import InvalidReason
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES, encode_chunks
 from dragon.protocol.streams.finding import MAX_CLOCK_LEAD_MS, MAX_PROOF_BYTES, Finding
+from dragon.stark import compiled
 from dragon_operator import window_case
-from dragon_operator.window_case import Judgement, WindowCase, answer, judgement
+from dragon_operator.window_case import COMPILED, PLAIN, Judgement, WindowCase, answer, judgement
 from streams import make_owner
 
 MEMBERS = make_members()
@@ -131,12 +132,14 @@ def test_a_worker_survives_its_faults_and_reports_no_verdict(
 @pytest.mark.parametrize(
     "strings",
     [
-        [b"finding", b"no reason", b"", b"0.1"],
-        [b"finding", b"none", b"", b"soon"],
-        [b"finding", b"none", b"\xff", b"0.1"],
-        [b"finding", b"none", b""],
-        [b"refused", b"no reason", b"", b"0.1"],
-        [b"cancelled", b"none", b"", b"0.1"],
+        [b"finding", b"no reason", b"", b"0.1", b"plain"],
+        [b"finding", b"none", b"", b"soon", b"plain"],
+        [b"finding", b"none", b"\xff", b"0.1", b"plain"],
+        [b"finding", b"none", b"", b"0.1", b"another"],
+        [b"finding", b"none", b"", b"0.1", b"\xff"],
+        [b"finding", b"none", b"", b"0.1"],
+        [b"refused", b"no reason", b"", b"0.1", b"plain"],
+        [b"cancelled", b"none", b"", b"0.1", b"plain"],
     ],
 )
 def test_an_answer_that_is_none_is_no_verdict(strings: ipc.Strings) -> None:
@@ -145,6 +148,19 @@ def test_an_answer_that_is_none_is_no_verdict(strings: ipc.Strings) -> None:
 
 
 def test_a_judgement_may_be_written_by_hand() -> None:
-    judged = judgement([b"finding", b"stark", b"a detail", b"0.25"])
+    judged = judgement([b"finding", b"stark", b"a detail", b"0.25", b"compiled"])
 
-    assert judged == Judgement(Finding(InvalidReason.STARK, "a detail"), 0.25)
+    assert judged == Judgement(Finding(InvalidReason.STARK, "a detail"), 0.25, COMPILED)
+
+
+def test_a_judgement_names_the_verifier_that_the_worker_uses(case: WindowCase) -> None:
+    kernels = pytest.importorskip("dragon.stark.prover.compiled_verifier")
+    try:
+        plain = judgement(answer(case.pack()))
+        kernels.use_compiled_verifier()
+        fast = judgement(answer(case.pack()))
+    finally:
+        compiled.use(None)
+
+    assert (plain.verifier, fast.verifier) == (PLAIN, COMPILED)
+    assert plain.result == fast.result == Finding(InvalidReason.NONE)

@@ -12,7 +12,8 @@ from dragon.node.workers.worker import IsGone
 from dragon.protocol.claims.window import InvalidReason
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.finding import Finding
-from dragon_operator.window_case import Judgement, WindowCase
+from dragon.stark import compiled
+from dragon_operator.window_case import COMPILED, PLAIN, Judgement, WindowCase
 from dragon_operator.window_verifier import (
     MAX_DEFAULT_VERIFIERS,
     VERIFICATION_SECONDS,
@@ -60,11 +61,11 @@ class Worker:
 
 
 def finds() -> Judgement:
-    return Judgement(INVALID, 0.25)
+    return Judgement(INVALID, 0.25, COMPILED)
 
 
 def refuses() -> Judgement:
-    return Judgement(errors.AttestationRefused(RefusalReason.CLOCK, "too early"), 0.5)
+    return Judgement(errors.AttestationRefused(RefusalReason.CLOCK, "too early"), 0.5, COMPILED)
 
 
 def dies() -> Judgement:
@@ -220,6 +221,31 @@ def test_without_workers_the_kernels_are_loaded_here(size: int) -> None:
 
     assert verifier.judge(case) == VALID
     assert (verifier.loaded, verifier.workers) == (1, [])
+
+
+def test_windows_are_counted_by_the_verifier_that_judged_them(started: Started) -> None:
+    verifier = started(finds)
+    verifier.judge(Case())
+    verifier.answer = refuses
+    with pytest.raises(errors.AttestationRefused):
+        verifier.judge(Case())
+    assert verifier.made.judged == {COMPILED: 2, PLAIN: 0}
+
+    verifier.answer = dies
+    verifier.judge(Case())  # in this process, which has loaded nothing
+    assert verifier.made.judged == {COMPILED: 2, PLAIN: 1}
+
+
+def test_windows_of_this_process_are_counted_by_the_verifier_in_use() -> None:
+    verifier = Verifier(finds, size=1)
+    verifier.judge(Case())
+    compiled.use(cast(compiled.Compiled, object()))
+    try:
+        verifier.judge(Case())
+    finally:
+        compiled.use(None)
+
+    assert verifier.made.judged == {COMPILED: 1, PLAIN: 1}
 
 
 def test_closing_ends_all_workers_and_starts_no_other(started: Started) -> None:

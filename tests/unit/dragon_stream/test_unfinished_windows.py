@@ -114,7 +114,7 @@ def test_another_service_on_the_same_files_reads_them(
 
 
 def test_damage_is_reported_at_each_look_until_it_is_gone(
-    streams: LocalStreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    streams: LocalStreams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream, _ = streams.streams.create(CONFIG)
     close(streams, stream, 2)

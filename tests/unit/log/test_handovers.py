@@ -436,7 +436,7 @@ def test_a_log_that_passed_handovers_is_verified_with_its_newest_committee(chain
         audit(chain.path, make_members(name="another").committee)
 
 
-def test_the_file_of_a_handover_that_nobody_accepted_is_kept(chain: Chain, tmp_path: Path) -> None:
+def test_the_file_of_a_handover_that_nobody_accepted_is_kept(chain: Chain) -> None:
     """Anybody may put the old committee's certificate on the ledger, with a made-up acceptance.
 
     Logs that have the file refuse it. A log that reads the ledger later needs the file for that.

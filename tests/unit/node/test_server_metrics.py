@@ -49,7 +49,7 @@ def test_the_expiry_is_that_of_the_certificate_in_use(tmp_path: Path) -> None:
     assert after == pytest.approx(first + 10 * DAY, abs=60)
 
 
-def test_a_service_without_tls_has_no_expiry(tmp_path: Path) -> None:
+def test_a_service_without_tls_has_no_expiry() -> None:
     app = web.create("some_service", list)
     metrics.add(app, CertificateExpiry(PLAIN).metrics)
 

@@ -13,7 +13,8 @@ app.kubernetes.io/component: {{ .name }}
 {{/* The pod of a service. Arguments: name, service, root. */}}
 {{- define "datadragon.pod" -}}
 {{- $folder := include "datadragon.folder" .name -}}
-{{- $compiled := has .service.kind (list "zkp" "stream") -}}
+{{- $compiled := has .service.kind (list "operator" "aggregator" "explorer" "zkp" "stream") -}}
+{{- $named := has .service.kind (list "zkp" "stream") -}}
 {{- $data := ne .service.kind "zkp" -}}
 {{- $keys := or .service.keys .root.Values.fleet.tls -}}{{/* with TLS each has a certificate's key */}}
 automountServiceAccountToken: false
@@ -45,7 +46,7 @@ containers:
       {{- if eq .service.kind "operator" }}
       - --id
       - {{ $folder }}
-      {{- else if $compiled }}
+      {{- else if $named }}
       - --name
       - {{ $folder }}
       {{- else if and (eq .service.kind "aggregator") (ne .name "aggregator") }}

@@ -17,7 +17,7 @@ from dragon.protocol.streams.receipt_verification import is_complete, verify_rec
 from organisations import DATA, FOUNDERS, OPERATORS, Organisations, organisations, short_ids
 from stack import wait_until
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240, func_only=True)]
 
 
 @pytest.fixture(scope="module")

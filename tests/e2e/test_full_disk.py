@@ -9,7 +9,7 @@ from docker.models.containers import Container
 
 from stack import PROJECT, Stack, wait_until
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(120, func_only=True)]
 
 OPERATOR = "operator_4"
 DATA = f"/fleet/data/{OPERATOR}"

@@ -31,7 +31,7 @@ from stack import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240, func_only=True)]
 
 STALL = 10.0  # seconds for which a service is stopped in the middle of what it does
 ROUND = 2.0
@@ -327,7 +327,7 @@ def test_a_stranger_on_a_nodes_name_is_not_that_node(network: Stack, image: str)
     network.start("operator-2")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300, func_only=True)
 @pytest.mark.parametrize("name", ["idle", "half_header", "slow_body"])
 def test_clients_without_a_key_do_not_get_an_operator_certified_down(
     network: Stack, report: list[str], name: str

@@ -13,7 +13,7 @@ from docker.models.containers import Container
 
 from stack import HIDDEN, OPERATORS, PORTS, PROJECT, ROOT, SOURCES, Stack, wait_until
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240, func_only=True)]
 
 OVERRIDE: Final = "docker-compose.alerts.yml"
 USER: Final = 10001  # of every container

@@ -24,7 +24,7 @@ from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import is_complete, refused, verify
 from stack import OPERATORS, PROJECT, SOURCES, Json, Stack, wait_until
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240, func_only=True)]
 
 MESSAGE = "the valve at the north gate stands at %d per mille"
 WINDOW_MS = 3000

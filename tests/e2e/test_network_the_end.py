@@ -12,7 +12,7 @@ from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee
 from stack import OPERATORS, PROJECT, Stack, wait_until
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240, func_only=True)]
 
 
 def test_owners_approve_the_next_committee_in_their_containers(stack: Stack) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from stack import OPERATORS, PROJECT, Stack
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240, func_only=True)]
 
 
 def test_a_fleet_is_certified_on_a_network_elsewhere(stack_outside: Stack) -> None:

@@ -16,7 +16,7 @@ from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import refused, verify
 from stack import OPERATORS, PORTS, Stack, wait_until
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240, func_only=True)]
 
 
 @pytest.fixture(scope="module")

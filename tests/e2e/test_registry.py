@@ -16,7 +16,7 @@ import requests
 
 from stack import wait_until
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180, func_only=True)]
 
 CONFIG = """\
 version: 0.1

@@ -22,7 +22,7 @@ from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.swarm import STACK, Swarm, host
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900, func_only=True)]
 
 NAME: Final = "datadragon-swarm"
 PUBLISHED: Final = ("aggregator", "stream_api", "stream_api_2")

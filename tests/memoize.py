@@ -92,9 +92,9 @@ def windows_verified_once() -> Iterator[None]:
     def verify(*arguments: Any) -> None:
         key = repr(arguments)
         if key not in found:
-            found[key] = None
             try:
                 verify_window_proof(*arguments)
+                found[key] = None
             except ProofRefused as refusal:
                 found[key] = refusal
         if (refused := found[key]) is not None:

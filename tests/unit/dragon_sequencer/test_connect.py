@@ -12,11 +12,18 @@ import pytest
 from committees import make_members
 from dragon.errors import SettingsError
 from dragon.protocol.committee import Committee
+from dragon_sequencer import compiled
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.devnet.main import make_keys, nodes_document
 from dragon_sequencer.nodes import NodeList
 
 COMMITTEE = make_members().committee
+
+
+@pytest.fixture(autouse=True)
+def _no_demand_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a later test of this process would load compiled pairings in the background."""
+    monkeypatch.setattr(compiled, "_demand", None)
 
 
 def written(folder: Path, seed: int) -> tuple[Path, NodeList]:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragon_sequencer import bn254
 from dragon_sequencer.bn254 import G1_GENERATOR, G2_GENERATOR
 from dragon_sequencer.multiples import multiple_g1, multiple_g2
 from dragon_sequencer.tower import R
+from examples import examples
 
 # A point of the twist whose order is a small prime: its multiples meet infinity, the point itself
 # and its negative.
@@ -57,6 +58,7 @@ def test_multiples_go_on_after_infinity(factor: int) -> None:
     assert multiple_g2(G2_GENERATOR, factor) == multiple_g2(G2_GENERATOR, factor % R)
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(st.integers(0, R - 1), st.integers(1, R - 1))
 def test_multiples_of_any_point(factor: int, secret: int) -> None:
     one, other = multiple_g1(G1_GENERATOR, secret), multiple_g2(G2_GENERATOR, secret)

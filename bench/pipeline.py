@@ -330,7 +330,12 @@ def latency(
     opened = []
     for number in range(streams):
         client, made = find(
-            *(connect(fleet.home, None, None), fleet.home, f"latency-{name}-{number}", None),
+            *(
+                connect(fleet.home, None, None),
+                fleet.home,
+                f"latency-{name.replace(' ', '-')}-{number}",
+                None,
+            ),
             window_ms=1000,
             mode="message",
         )
@@ -352,7 +357,7 @@ def latency(
         rows.append((until, len(values), f"{1000 * p50:.0f}", f"{1000 * p95:.0f}", goal))
     columns = ("until", "messages", "p50 ms", "p95 ms", "goal p95")
     said = f"{per_second:.0f} messages/s in {streams} streams, windows of a second"
-    show("Latency at half load", columns, rows, said)
+    show(f"Latency at half load, windows of {name}", columns, rows, said)
 
 
 def sizes(windows: Sequence[int]) -> None:
@@ -428,8 +433,8 @@ def loaded(fleet: Fleet, seconds: float) -> None:
     rates = throughput(fleet)
     if not all(rates.values()):
         raise SystemExit("a load was not certified at all, so there is no half of its rate")
-    latency(fleet, "63", rates[63] / 2, max(1, int(rates[63] / 2 / 63)))
-    latency(fleet, "adaptive", rates[None] / 2, SOURCES)
+    latency(fleet, "63 chunks", rates[63] / 2, max(1, int(rates[63] / 2 / 63)))
+    latency(fleet, "any size", rates[None] / 2, SOURCES)
     memory_growth(fleet, rates[63] / 2, seconds)
 
 

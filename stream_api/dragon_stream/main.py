@@ -57,7 +57,7 @@ from dragon_stream.writer import Writer
 
 # For which new entries of the log are gathered. Shorter than in other services, because a stream's
 # users wait until its windows are certified.
-GATHER_PAUSE_SECONDS: Final = 0.25
+GATHER_PAUSE_SECONDS: Final = 0.15
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -153,6 +153,7 @@ def assemble(
         needed_votes=lambda: log.committee.quorum(WindowClaim.KIND),
         has_room=room.is_free,
     )
+    follower.subscribe(pipeline.on_entries)
     streams = Streams(
         store,
         settings.data,

@@ -17,6 +17,7 @@ from prometheus_client import Counter, Histogram
 from dragon.errors import ChunkDamaged, PeerError, ProofRefused
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
+from dragon.protocol.log_entry import LogEntry
 from dragon_stream.chunker import Chunker
 from dragon_stream.confirmation import MAX_LOOKAHEAD, Confirmation
 from dragon_stream.events import Events
@@ -115,6 +116,17 @@ class Pipeline:
 
     def wake(self, _: Chunker | None = None) -> None:
         """Check soon whether a step can be started."""
+        self._wake.set()
+
+    def on_entries(self, _: Sequence[LogEntry] = ()) -> None:
+        """Check windows soon: the log has new entries. Any thread may call it.
+
+        Streams with damaged data still wait, because nothing can be done for them.
+        """
+        now = self._runtime.monotonic()
+        for stream, at in list(self._checked_at.items()):
+            if at <= now:
+                self._checked_at.pop(stream, None)
         self._wake.set()
 
     def unfinished(self, stream: bytes) -> int:

@@ -270,23 +270,36 @@ class Archiver:
                     self._index.drop(found)
 
     def _delete_local(self) -> None:
-        """Delete the oldest local copies until the room has a free part again."""
+        """Delete the oldest local copies until the room has a free part again.
+
+        Raises DiskError: a full disk had no room to note a deletion. Files are deleted
+        nevertheless: after that there is room.
+        """
         streams = {stream.id: stream for stream in self._usable()}
-        excess = self._room.excess
+        excess, failed = self._room.excess, list[DiskError]()
         for found in self._index.oldest_local(streams, MAX_DELETIONS) if excess else ():
             if excess <= 0:
-                return
+                break
             try:
-                # Somebody may have deleted it since it was read back.
-                check_size(found, self._store.size(found.name))
-            except (ObjectMissing, ObjectDiffers):
-                self._index.mark_pending(found)
-                continue
-            if found.kind is Kind.SEGMENT:
-                streams[found.stream].chunker.segments.evict(found.first)
-            self._index.mark_remote(found)
-            self._room.freed(found.size)
-            excess -= found.size
+                excess -= self._delete_copy(streams[found.stream], found)
+            except DiskError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _delete_copy(self, stream: Stream, found: ArchivedObject) -> int:
+        """Delete the local copy of one object. Return its bytes, 0 if the archive lacks it."""
+        try:
+            # Somebody may have deleted it since it was read back.
+            check_size(found, self._store.size(found.name))
+        except (ObjectMissing, ObjectDiffers):
+            self._index.mark_pending(found)
+            return 0
+        if found.kind is Kind.SEGMENT:
+            stream.chunker.segments.evict(found.first)
+        self._index.mark_remote(found)
+        self._room.freed(found.size)
+        return found.size
 
     # Measuring
 

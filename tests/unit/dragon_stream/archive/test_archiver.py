@@ -368,6 +368,31 @@ def test_a_full_disk_is_freed_though_nothing_can_be_noted_on_it(
         assert not streams.index.objects(stream.id, Kind.PROOFS, State.STORED)
 
 
+def test_a_full_disk_is_freed_though_no_deletion_can_be_noted_on_it(
+    tmp_path: Path, bucket: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path, bucket) as (streams, stream):
+        fill(streams, stream)
+        archive_all(streams)
+        mark_remote = streams.index.mark_remote
+
+        def mark(found: ArchivedObject) -> None:
+            raise DiskFull("the disk is full")
+
+        monkeypatch.setattr(streams.index, "mark_remote", mark)
+        streams.room.limit = SMALL
+        before = files(stream)
+        streams.archiver.step()
+        assert streams.archiver.last_error == "the disk is full"
+        assert len(before) - len(files(stream)) > 1
+
+        monkeypatch.setattr(streams.index, "mark_remote", mark_remote)
+        streams.monotonic += 60
+        streams.archiver.step()
+        assert streams.archiver.last_error == ""
+        assert streams.room.excess == 0
+
+
 def test_after_a_failure_objects_are_uploaded_one_at_a_time(
     tmp_path: Path, bucket: MemoryStore
 ) -> None:

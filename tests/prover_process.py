@@ -76,6 +76,9 @@ class Running:
             assert time.monotonic() < ends, self.output.read_text()
             time.sleep(0.1)
 
+    def metrics(self) -> str:
+        return requests.get(f"{self.url}/metrics", timeout=5).text
+
     def prove(self, seconds: float = 15) -> requests.Response:
         secrets = {"identity": to_hex(KEY), "openings": [to_hex(OPENING)]}
         statement = {"outputs": [to_hex(one) for one in OUTPUTS], "message": "0x00"}

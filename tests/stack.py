@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import shutil
 import socket
@@ -143,9 +144,15 @@ class Stack:
     # Queries from the host
 
     def metric(self, service: str, name: str, **labels: str) -> float:
-        """The sum of all samples of `/metrics` with this name and these labels."""
+        """The sum of all samples of `/metrics` with this name and these labels.
+
+        Returns `nan` while the service does not answer.
+        """
         url = f"{self.scheme}://127.0.0.1:{PORTS[service]}/metrics"
-        text = requests.get(url, timeout=5, verify=self.authority or True).text
+        try:
+            text = requests.get(url, timeout=5, verify=self.authority or True).text
+        except requests.RequestException:
+            return math.nan
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)

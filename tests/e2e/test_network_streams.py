@@ -230,7 +230,7 @@ def test_operators_verify_windows_with_compiled_code(stack: Stack, sent: Sent) -
     wait_until(
         lambda: all(windows(name) > 0 for name in OPERATORS),
         "all operators have verified a window with compiled code",
-        60,
+        150,
     )
     for name in OPERATORS:
         assert not stack.container(name).attrs["State"]["OOMKilled"]

@@ -69,7 +69,11 @@ def plain(text: str) -> str:
         return shown  # it has no markup
     from rich.markup import escape  # noqa: PLC0415 - rarely needed
 
-    return escape(shown)
+    # Before markup, two backslashes mean one. What follows the text is not known here, so its last
+    # backslashes are followed by markup without an effect.
+    text = shown.rstrip("\\")
+    last = len(shown) - len(text)
+    return escape(text) + (2 * last * "\\" + "[none][/none]" if last else "")
 
 
 def print_verified(sentence: str) -> None:

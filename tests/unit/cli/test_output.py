@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -60,7 +60,16 @@ def test_what_commands_print_needs_no_rich(markup: str, coloured: bool) -> None:
     assert rendered(markup, coloured=coloured) == by_rich(markup, coloured=coloured)[:-1]
 
 
+@pytest.mark.parametrize("text", ["\\", "a\\", "a\\\\", "[x\\", "[red]\\", "\\[red]", "[/]\\\\\\"])
+@pytest.mark.parametrize("markup", ["{}", "[green]{}[/]", "{}[x"])
+def test_backslashes_of_untrusted_text_are_shown_as_they_are(text: str, markup: str) -> None:
+    shown = by_rich(markup.format(plain(text)), coloured=False)[:-1]
+
+    assert shown == markup.replace("[green]", "").replace("[/]", "").format(text)
+
+
 @given(st.text())
+@example("\\")
 def test_untrusted_text_is_shown_as_it_is(text: str) -> None:
     shown = by_rich(plain(text.replace(":", "")), coloured=False)[:-1]
 

@@ -11,26 +11,32 @@ from typing import TypeAlias
 from dragon_sequencer import tower
 from dragon_sequencer.tower import F2, P
 
-_Jacobian1: TypeAlias = tuple[int, int, int]
+Jacobian1: TypeAlias = tuple[int, int, int]
 _Jacobian2: TypeAlias = tuple[F2, F2, F2]
 
 
 def multiple_g1(point: tuple[int, int], factor: int) -> tuple[int, int] | None:
     """Multiply an affine point of y² = x³ + 3 over F_p by a factor of at least 0."""
-    found: _Jacobian1 | None = None
+    found: Jacobian1 | None = None
     for bit in bin(factor)[2:]:
-        found = _double_1(found)
+        found = double_g1(found)
         if bit == "1":
             found = _add_1(found, point)
-    if found is None:
+    return affine_g1(found)
+
+
+def affine_g1(point: Jacobian1 | None) -> tuple[int, int] | None:
+    """The affine form of a point."""
+    if point is None:
         return None
-    x, y, z = found
+    x, y, z = point
     inverse = pow(z, -1, P)
     square = inverse * inverse % P
     return x * square % P, y * square * inverse % P
 
 
-def _double_1(point: _Jacobian1 | None) -> _Jacobian1 | None:
+def double_g1(point: Jacobian1 | None) -> Jacobian1 | None:
+    """2·point."""
     if point is None or point[1] == 0:
         return None
     x, y, z = point
@@ -40,7 +46,7 @@ def _double_1(point: _Jacobian1 | None) -> _Jacobian1 | None:
     return x3, (e * (d - x3) - 8 * b * b) % P, 2 * y * z % P
 
 
-def _add_1(point: _Jacobian1 | None, other: tuple[int, int]) -> _Jacobian1 | None:
+def _add_1(point: Jacobian1 | None, other: tuple[int, int]) -> Jacobian1 | None:
     """Add an affine point."""
     if point is None:
         return (*other, 1)
@@ -49,7 +55,7 @@ def _add_1(point: _Jacobian1 | None, other: tuple[int, int]) -> _Jacobian1 | Non
     h = (other[0] * square - x) % P
     r = (other[1] * square * z - y) % P
     if h == 0:
-        return _double_1(point) if r == 0 else None
+        return double_g1(point) if r == 0 else None
     hh = h * h % P
     hhh, v = h * hh % P, x * hh % P
     x3 = (r * r - hhh - 2 * v) % P

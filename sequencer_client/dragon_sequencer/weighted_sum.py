@@ -8,14 +8,15 @@ Jacobian coordinates, in which (X, Y, Z) stands for the affine point (X/Z², Y/Z
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from dragon_sequencer import compiled
 from dragon_sequencer.bn254 import G1
+from dragon_sequencer.multiples import Jacobian1 as Jacobian
+from dragon_sequencer.multiples import affine_g1, double_g1
 from dragon_sequencer.tower import P
 
 WINDOW: Final = 4  # bits
-Jacobian: TypeAlias = tuple[int, int, int]  # None stands for infinity
 
 
 def weighted_sum(points: Sequence[G1], factors: Sequence[int]) -> G1 | None:
@@ -42,10 +43,10 @@ def weighted_sum_plain(points: Sequence[G1], factors: Sequence[int]) -> G1 | Non
     total: Jacobian | None = None
     for shift in range(-(-bits // WINDOW) * WINDOW - WINDOW, -1, -WINDOW):
         for _ in range(WINDOW):
-            total = _double(total)
+            total = double_g1(total)
         for table, factor in zip(tables, factors, strict=True):
             total = _add(total, table[factor >> shift & (1 << WINDOW) - 1])
-    return _affine(total)
+    return affine_g1(total)
 
 
 def _multiples(point: Jacobian) -> list[Jacobian | None]:
@@ -56,27 +57,6 @@ def _multiples(point: Jacobian) -> list[Jacobian | None]:
     return found
 
 
-def _affine(point: Jacobian | None) -> G1 | None:
-    if point is None:
-        return None
-    x, y, z = point
-    inverse = pow(z, -1, P)
-    square = inverse * inverse % P
-    return x * square % P, y * square * inverse % P
-
-
-def _double(point: Jacobian | None) -> Jacobian | None:
-    """2·point. No point has y = 0, because the order of the group is odd."""
-    if point is None:
-        return None
-    x, y, z = point
-    a, b = x * x % P, y * y % P
-    d = 4 * x * b % P
-    e = 3 * a
-    x3 = (e * e - 2 * d) % P
-    return x3, (e * (d - x3) - 8 * b * b) % P, 2 * y * z % P
-
-
 def _add(one: Jacobian | None, other: Jacobian | None) -> Jacobian | None:
     if one is None or other is None:
         return one or other
@@ -85,7 +65,7 @@ def _add(one: Jacobian | None, other: Jacobian | None) -> Jacobian | None:
     u1, s1 = x1 * zz2 % P, y1 * z2 * zz2 % P
     run, rise = (x2 * zz1 - u1) % P, (y2 * z1 * zz1 - s1) % P
     if not run:
-        return None if rise else _double(one)
+        return None if rise else double_g1(one)
     square = run * run % P
     cube, v = run * square % P, u1 * square % P
     x3 = (rise * rise - cube - 2 * v) % P

@@ -65,6 +65,31 @@ def check_whole(world: StreamWorld, stream: Made, chunks: list[bytes]) -> None:
         assert not refused(verify(world.committee, receipt, data))
 
 
+def test_a_window_is_certified_in_the_step_that_follows_its_entry(
+    world: StreamWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the pipeline has looked at its windows just before, at the same time."""
+    stream = sensor(world)
+    world.upload(stream, CHUNKS[0])
+    end_window(world)
+    components, states = world.components(STREAMS), list[str]()
+    take = components.log.take
+
+    def look_and_take(*batches: Any) -> Any:
+        world.step_pipeline()
+        return take(*batches)
+
+    def look(_: Any) -> None:
+        world.step_pipeline()
+        states.extend(world.states(stream))
+
+    monkeypatch.setattr(components.log, "take", look_and_take)
+    components.follower.subscribe(look)
+    world.run(1)
+
+    assert "certified" in states
+
+
 def test_data_becomes_receipts_that_anyone_can_verify(world: StreamWorld) -> None:
     stream = sensor(world)
     for data in CHUNKS:
